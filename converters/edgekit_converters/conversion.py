@@ -1,0 +1,219 @@
+"""`convert`: from a trained model to a bundle. It conducts; every stage is a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.arrays import write_arrays
+from edgekit.bundle import GOLDEN, MANIFEST, MODEL, REFERENCE, write_bundle
+from edgekit.errors import AccuracyContractError, DataError, EdgekitError, NoDataError
+from edgekit.files import ensure_writable, write_atomically
+from edgekit.strictjson import dump
+from edgekit_converters.calibration import CalibrationSet, open_set
+from edgekit_converters.evaluate import Evaluation, evaluate
+from edgekit_converters.golden import draw_inputs, golden_arrays, probe
+from edgekit_converters.labels import check_labels, read_labels
+from edgekit_converters.manifests import make_manifest
+from edgekit_converters.metrics import Metric, parse_metric
+from edgekit_converters.progress import SILENT, Progress
+from edgekit_converters.quantize.pipeline import Int8Model, Samples, keep_quantized, quantize_model
+from edgekit_converters.reference import OFFSET, reference_histograms
+from edgekit_converters.report import Report, Sizes
+from edgekit_converters.request import Request
+from edgekit_converters.runner import Runner
+from edgekit_converters.sources import FloatModel, load_float
+from edgekit_converters.worker import Worker
+from edgekit_targets.catalog import load_target
+
+
+def convert(
+    model: object,
+    *,
+    target: str,
+    calibration: str | Path | None,
+    output: str | Path | None = None,
+    progress: Progress = SILENT,
+    **words: object,
+) -> Report:
+    """Converts a trained model into a strictly int8 bundle for a device.
+
+    Args:
+        model: Path of a .keras, .h5, SavedModel or .tflite, or a `keras.Model`, a `tf.function` or a concrete function.
+        target: Name of the device, such as "raspberry-pi-4".
+        calibration: Where the calibration samples are.
+        output: The bundle to write; None writes nothing and only reports.
+        progress: Is told how far the work has come.
+        **words: Any other field of `edgekit_converters.request.Request`, such as ``range=(-1, 1)`` or ``evaluation="test/"``.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        EdgekitError: Model, data or words are refused; nothing is written then.
+        AccuracyContractError: int8 loses more than `max_drop`; nothing is written.
+        TypeError: A word that does not exist.
+    """
+    request = Request(
+        model=model,
+        target=target,
+        calibration=None if calibration is None else str(calibration),
+        output=None if output is None else Path(output),
+        **words,  # type: ignore[arg-type]  # a wrong word is a TypeError of the dataclass
+    )
+    return run(request, progress).report
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A finished conversion.
+
+    Attributes:
+        report: What was measured.
+        bundle: The bytes of the bundle, as they were written to `Request.output`.
+    """
+
+    report: Report
+    bundle: bytes
+
+
+def run(request: Request, progress: Progress = SILENT) -> Conversion:
+    """Does what `request` says; see `convert`."""
+    request = replace(request, target=load_target(request.target).name)
+    metric = _refuse_early(request)
+    with Worker(log=progress.status) as worker:
+        source = load_float(request.model, request.source_options(), worker)
+        data = _open_data(request, source)
+        made = _make_int8(request, source, data.calibration, worker, progress)
+        check_labels(data.labels, Runner(made.model).outputs)
+        evaluation = _evaluate(made, data.evaluation, metric, request.cores, progress)
+        with progress.bar("recording the reference", len(data.calibration)) as step:
+            histograms = reference_histograms(made.model, (x for _, x in data.calibration), step)
+        golden = _golden(request, made.model, histograms, worker)
+    report = Report(
+        kind=source.kind,
+        notes=(*source.notes, *made.notes),
+        manifest=make_manifest(
+            request, made, data.calibration, evaluation, data.labels, golden=golden is not None
+        ),
+        sizes=Sizes(len(source.flatbuffer), len(made.model)),
+        audit=made.audit,
+        choice=made.choice,
+        evaluation=evaluation,
+        layers=made.layers,
+    )
+    _hold_contract(request, report)
+    bundle = _pack(report, made.model, histograms, golden)
+    if request.output is not None:
+        write_atomically(request.output, bundle)
+    return Conversion(report, bundle)
+
+
+def _refuse_early(request: Request) -> Metric | str | None:
+    """Refuses all that can be refused before TensorFlow starts, and returns the metric, the user's own one loaded."""
+    request.check()
+    parsed = None if request.metric is None else parse_metric(request.metric)
+    if request.output is not None:
+        ensure_writable(request.output)
+    if request.calibration is None:
+        raise NoDataError(
+            "there are no calibration data, and int8 ranges can only be set by real samples",
+            hint="--calibration DATA: 100 to 500 samples of what the device will see (.npz, .npy, .csv or a folder)",
+        )
+    return parsed if isinstance(parsed, Metric) else request.metric
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    calibration: CalibrationSet
+    evaluation: CalibrationSet | None
+    labels: tuple[str, ...] | None
+
+
+def _open_data(request: Request, source: FloatModel) -> _Data:
+    inputs = tuple(replace(spec, layout=request.layout_of(spec)) for spec in source.inputs)
+    unknown = request.names_inputs() - {spec.name for spec in inputs}
+    if unknown:
+        raise DataError(
+            f"the model has no input '{sorted(unknown)[0]}'",
+            hint="its inputs are: " + ", ".join(spec.name for spec in inputs),
+        )
+    said = {spec.name: request.said(spec) for spec in inputs}
+    calibration = open_set(request.calibration, inputs, said, samples=request.samples, seed=request.seed)
+    evaluation = None
+    if request.evaluation is not None:
+        if source.quantized:
+            raise EdgekitError(
+                "--evaluation compares with the float original, and this model came quantized: there is none",
+                hint="drop --evaluation and --max-drop, or convert the float model",
+            )
+        evaluation = open_set(request.evaluation, inputs, said, for_calibration=False)
+    sets = [calibration] if evaluation is None else [calibration, evaluation]
+    return _Data(calibration, evaluation, read_labels(request.labels, sets))
+
+
+def _make_int8(
+    request: Request, source: FloatModel, calibration: CalibrationSet, worker: Worker, progress: Progress
+) -> Int8Model:
+    if source.quantized:
+        worker.call("run the model once", probe, source.flatbuffer)
+        return keep_quantized(source.flatbuffer)
+    samples = Samples(calibration, len(calibration))
+    return quantize_model(source.flatbuffer, samples, request.effort, worker, progress, request.cores)
+
+
+def _evaluate(
+    made: Int8Model,
+    samples: CalibrationSet | None,
+    metric: Metric | str | None,
+    threads: int,
+    progress: Progress,
+) -> Evaluation | None:
+    if samples is None or made.float_model is None:
+        return None
+    exact, rough = (Runner(model, threads=threads) for model in (made.float_model, made.model))
+    with progress.bar("evaluating", len(samples)) as step:
+        return evaluate(samples, exact.run_real, rough.run_real, metric, step)
+
+
+def _golden(
+    request: Request, model: bytes, histograms: Mapping[str, np.ndarray], worker: Worker
+) -> dict[str, np.ndarray] | None:
+    """The golden arrays; None for a model with an input that has no histogram to draw from."""
+    inputs = Runner(model).inputs
+    if not all(spec.dtype in OFFSET for spec in inputs):
+        return None
+    drawn = draw_inputs(histograms, inputs, request.golden)
+    return worker.call("compute the golden outputs", golden_arrays, model, drawn)
+
+
+def _hold_contract(request: Request, report: Report) -> None:
+    evaluation = report.evaluation
+    if request.max_drop is None or evaluation is None or not evaluation.exceeds(request.max_drop):
+        return
+    raise AccuracyContractError(
+        f"int8 loses {evaluation.drop_pp:.2f} {evaluation.drop_unit} of {evaluation.metric}, and --max-drop allows "
+        f"{request.max_drop:g}; no bundle is written\n\n{report.render()}\n\n"
+        f"the layers that lose most:\n{report.render_worst_layers()}",
+        hint="give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
+    )
+
+
+def _pack(
+    report: Report,
+    model: bytes,
+    histograms: Mapping[str, np.ndarray],
+    golden: Mapping[str, np.ndarray] | None,
+) -> bytes:
+    members = {
+        MODEL: model,
+        MANIFEST: report.manifest.to_bytes(),
+        REFERENCE: write_arrays(histograms),
+        "report.json": dump(report.to_json()),
+    }
+    if golden is not None:
+        members[GOLDEN] = write_arrays(golden)
+    return write_bundle(members)

@@ -1,0 +1,121 @@
+"""What `convert` found out: one record, printed for people and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.console import table
+from edgekit.manifest import Manifest
+from edgekit_converters.audit import Audit
+from edgekit_converters.evaluate import Evaluation, render
+from edgekit_converters.layers import LayerError, worst
+from edgekit_converters.quantize.candidates import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the models, in bytes.
+
+    Attributes:
+        float_bytes: The float .tflite.
+        int8_bytes: The int8 one.
+    """
+
+    float_bytes: int
+    int8_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one conversion. It holds no time and no path, so that the same inputs give the same report.
+
+    Attributes:
+        kind: What the model came as, such as "keras".
+        notes: What the user should know: layers unrolled, operators rewritten, colour converted.
+        manifest: Of the bundle.
+        sizes: Of the models.
+        audit: Of the int8 model.
+        choice: Which int8 models were compared; None for a model that came quantized.
+        evaluation: int8 beside float; None where no evaluation data were given.
+        layers: The error along the network; empty for a model that came quantized.
+    """
+
+    kind: str
+    notes: tuple[str, ...]
+    manifest: Manifest
+    sizes: Sizes
+    audit: Audit
+    choice: Choice | None
+    evaluation: Evaluation | None
+    layers: tuple[LayerError, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The report as it goes into the bundle and onto ``--json``."""
+        return {
+            "name": self.manifest.name,
+            "kind": self.kind,
+            "targets": list(self.manifest.targets),
+            "notes": list(self.notes),
+            "sizes": {"float_bytes": self.sizes.float_bytes, "int8_bytes": self.sizes.int8_bytes},
+            "strictly_int8": self.audit.strictly_int8,
+            "operators": dict(self.audit.operators),
+            "recipe": dict(self.manifest.recipe),
+            "trials": [
+                {"recipe": str(trial.recipe), "sqnr_db": round(trial.sqnr_db, 2)}
+                for trial in (self.choice.trials if self.choice else ())
+            ],
+            "calibration": self.manifest.calibration.to_json(),
+            "accuracy": self.evaluation.to_json() if self.evaluation else None,
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+    def render(self) -> str:
+        """The report as a person reads it, several lines, no newline at the end."""
+        facts = [
+            ("model", f"{self.manifest.name} {self.manifest.version} ({self.kind})"),
+            ("target", ", ".join(self.manifest.targets)),
+            ("int8", self._audit_line()),
+            ("size", self._size_line()),
+            ("calibrated on", self._calibration_line()),
+            ("recipe", self._recipe_line()),
+        ]
+        width = max(len(word) for word, _ in facts)
+        lines = [f"{word:<{width}}  {text}" for word, text in facts]
+        lines += [f"{'note':<{width}}  {note}" for note in self.notes]
+        if self.evaluation is not None:
+            lines += ["", render(self.evaluation)]
+        return "\n".join(lines)
+
+    def render_worst_layers(self) -> str:
+        """A table of the layers that lose most, for when accuracy falls short."""
+        rows = [(e.index, e.opcode, e.name, e.sqnr_db, e.loss_db) for e in worst(self.layers)]
+        return table(rows, ["op", "opcode", "layer", "SQNR dB", "lost here dB"])
+
+    def _audit_line(self) -> str:
+        count = sum(self.audit.operators.values())
+        exceptions = self.manifest.exceptions
+        if not exceptions:
+            return f"strictly int8: {count} operators, inputs and outputs included"
+        return f"int8 but for {len(exceptions)} named exceptions: {'; '.join(exceptions)}"
+
+    def _size_line(self) -> str:
+        ratio = self.sizes.float_bytes / self.sizes.int8_bytes
+        return f"{kilobytes(self.sizes.int8_bytes)} ({ratio:.1f}x smaller than float, {kilobytes(self.sizes.float_bytes)})"
+
+    def _calibration_line(self) -> str:
+        record = self.manifest.calibration
+        return f"{record.samples} of {record.available} samples: {record.source}"
+
+    def _recipe_line(self) -> str:
+        if self.choice is None:
+            return "as the model came: it was quantized already"
+        line = str(self.choice.recipe)
+        if not self.choice.trials:
+            return line
+        compared = ", ".join(f"{trial.recipe}: {trial.sqnr_db:.1f} dB" for trial in self.choice.trials)
+        return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared})"
+
+
+def kilobytes(size: int) -> str:
+    """A size for people, in units of 1,000 bytes."""
+    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"

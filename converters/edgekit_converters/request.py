@@ -1,0 +1,158 @@
+"""Everything that a person can say to `convert`, in one record; the command line's words are its field names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from edgekit.errors import DataError, EdgekitError
+from edgekit_converters.calibration import InputSpec, SaidPreprocessing
+from edgekit_converters.quantize.recipe import EFFORTS
+from edgekit_converters.sources import SourceOptions
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One conversion.
+
+    The words about preprocessing take either one value for all inputs or a mapping by input name.
+
+    Attributes:
+        model: Path of the trained model, or a `keras.Model`, a `tf.function` or a concrete function.
+        target: Name of the device, as `edgekit targets` lists them.
+        calibration: Where the calibration samples are: ``PATH[#ARRAY[,LABELS]]`` or ``file.py:function``.
+        output: The bundle to write; None writes nothing and only reports.
+        evaluation: Where labelled samples are, in the same words; None measures no accuracy.
+        metric: Name of a metric or ``file.py:function``; None lets the labels decide.
+        max_drop: The most that int8 may lose, in percentage points of the metric; None sets no contract.
+        samples: How many calibration samples are used at most.
+        seed: Of the choice among them.
+        effort: "fast" or "balanced".
+        range: What 0..255 (images) or -32768..32768 (sound) becomes.
+        mean: Subtracted after `range`, one number or one a channel.
+        std: Divided by after `mean`, one number or one a channel.
+        resize: How images of another size are stretched: "nearest", "bilinear", "bicubic" or "lanczos".
+        color: The channel order that the model wants: "RGB", "BGR" or "GRAY".
+        preprocessed: Whether the data are model input already.
+        layout: "NHWC" or "NCHW" of image inputs; None where the shape tells.
+        name: Of the model; None takes the stem of `output`, else of `model`.
+        model_version: Of the model, as SemVer has it.
+        security_epoch: Raised when older bundles of this name must no longer run.
+        labels: A text file with a class name a line, "from-folder" for the class folders of the data, or None.
+        golden: How many golden inputs the bundle carries.
+        outputs: Where to cut the graph; empty for the model's own outputs.
+        input_shapes: Whole shapes for inputs with open dimensions, by name.
+        saved_model_signature: Which one, where a SavedModel has several.
+        custom_objects: A Python file or module with the classes and functions that Keras needs.
+        trust_model_code: Whether code in the model file may run.
+        threads: Interpreters side by side; None takes one a core. It changes no result.
+    """
+
+    model: object
+    target: str
+    calibration: str | None
+    output: Path | None = None
+    evaluation: str | None = None
+    metric: str | None = None
+    max_drop: float | None = None
+    samples: int = 200
+    seed: int = 0
+    effort: str = "balanced"
+    range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
+    mean: tuple[float, ...] | Mapping[str, tuple[float, ...]] | None = None
+    std: tuple[float, ...] | Mapping[str, tuple[float, ...]] | None = None
+    resize: str | Mapping[str, str] | None = None
+    color: str | Mapping[str, str] | None = None
+    preprocessed: bool | Collection[str] = False
+    layout: str | Mapping[str, str] | None = None
+    name: str | None = None
+    model_version: str = "0.1.0"
+    security_epoch: int = 0
+    labels: str | None = None
+    golden: int = 4
+    outputs: tuple[str, ...] = ()
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    saved_model_signature: str | None = None
+    custom_objects: str | None = None
+    trust_model_code: bool = False
+    threads: int | None = None
+
+    def check(self) -> None:
+        """Refuses what no model and no data can make sense of, before any work is done.
+
+        Raises:
+            EdgekitError: A word is out of its range.
+        """
+        if self.effort not in EFFORTS:
+            raise EdgekitError(f"--effort {self.effort}: must be one of {', '.join(EFFORTS)}")
+        if self.samples < 2:
+            raise DataError(
+                f"--samples {self.samples}: one sample sets no range",
+                hint="take at least 20, better 100 or more",
+            )
+        for word, value, least in (
+            ("seed", self.seed, 0),
+            ("golden", self.golden, 1),
+            ("security-epoch", self.security_epoch, 0),
+            ("threads", self.threads, 1),
+        ):
+            if value is not None and value < least:
+                raise EdgekitError(f"--{word} {value}: must be at least {least}")
+        if self.max_drop is not None and self.evaluation is None:
+            raise EdgekitError(
+                "--max-drop is a contract on measured accuracy, and there are no evaluation data",
+                hint="add --evaluation DATA with labelled samples that were not used for training",
+            )
+        if self.max_drop is not None and self.metric == "sqnr":
+            raise EdgekitError(
+                "--metric sqnr measures int8 against float, and knows no drop for --max-drop to hold",
+                hint="choose a metric on labels, such as top1, or drop --max-drop",
+            )
+        if self.metric is not None and self.evaluation is None:
+            raise EdgekitError("--metric needs data to measure on", hint="add --evaluation DATA")
+
+    @property
+    def cores(self) -> int:
+        """How many interpreters run side by side."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def source_options(self) -> SourceOptions:
+        """What is said about the model."""
+        return SourceOptions(
+            outputs=self.outputs,
+            input_shapes=self.input_shapes,
+            signature=self.saved_model_signature,
+            custom_objects=self.custom_objects,
+            trust_model_code=self.trust_model_code,
+        )
+
+    def said(self, spec: InputSpec) -> SaidPreprocessing:
+        """What is said about the preprocessing of one input."""
+        preprocessed = self.preprocessed
+        return SaidPreprocessing(
+            range=_for(self.range, spec.name),
+            mean=_for(self.mean, spec.name),
+            std=_for(self.std, spec.name),
+            resize=_for(self.resize, spec.name),
+            color=_for(self.color, spec.name),
+            preprocessed=preprocessed if isinstance(preprocessed, bool) else spec.name in preprocessed,
+        )
+
+    def layout_of(self, spec: InputSpec) -> str | None:
+        """The layout that is said for one input, else the one that its source or its shape tells."""
+        return _for(self.layout, spec.name) or spec.layout
+
+    def names_inputs(self) -> set[str]:
+        """Every input name that the words about preprocessing mention."""
+        words = (self.range, self.mean, self.std, self.resize, self.color, self.layout)
+        named = {name for word in words if isinstance(word, Mapping) for name in word}
+        return named if isinstance(self.preprocessed, bool) else named | set(self.preprocessed)
+
+
+def _for(word: Value | Mapping[str, Value] | None, name: str) -> Value | None:
+    return word.get(name) if isinstance(word, Mapping) else word

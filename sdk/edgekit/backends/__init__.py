@@ -1,0 +1,103 @@
+"""The TFLite runtimes that a session can drive, behind one small interface.
+
+A runtime is imported only when a model is opened. Further runtimes are further modules beside ``litert.py``,
+each with one class that satisfies ``Backend``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from edgekit.errors import RuntimeNotFoundError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Kernels = Literal["xnnpack", "builtin", "reference"]
+"""Which implementations of the ops a runtime uses: XNNPACK's where it has them (LiteRT's default), its own
+optimized ones, or its plain reference ones (bit-exact across machines, about 57 times slower)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDetails:
+    """What a runtime says of one input or output tensor.
+
+    Attributes:
+        index: The runtime's number for the tensor.
+        name: Its name in the model.
+        shape: Its static shape, batch first.
+        dtype: The numpy name of its element type, as in "int8".
+        scale: Its quantization scale; 0.0 for a tensor that is not quantized per tensor.
+        zero_point: Its quantization zero point.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+class Interpreter(Protocol):
+    """One model, opened by a runtime. Not safe for use by two threads at once."""
+
+    @property
+    def inputs(self) -> tuple[TensorDetails, ...]:
+        """The inputs, in the model's order."""
+
+    @property
+    def outputs(self) -> tuple[TensorDetails, ...]:
+        """The outputs, in the model's order."""
+
+    def set_input(self, index: int, array: npt.NDArray[np.generic]) -> None:
+        """Copy an array of the input's very shape and dtype into the tensor with this index."""
+
+    def invoke(self) -> None:
+        """Run the model once.
+
+        Raises:
+            SessionError: The runtime reports a failure.
+        """
+
+    def output(self, index: int) -> npt.NDArray[Any]:
+        """Copy the tensor with this index out."""
+
+
+class Backend(Protocol):
+    """A runtime that is installed."""
+
+    @property
+    def name(self) -> str:
+        """The name of the package, as on PyPI."""
+
+    @property
+    def version(self) -> str:
+        """The version that is installed."""
+
+    def open(self, model: bytes, *, threads: int | None = None, kernels: Kernels = "xnnpack") -> Interpreter:
+        """Open a model from bytes in memory, so that what was verified is what runs.
+
+        Args:
+            model: A .tflite flatbuffer.
+            threads: Threads for one inference; None leaves it to the runtime.
+            kernels: Which kernels to run on.
+
+        Raises:
+            SessionError: The runtime refuses the model.
+        """
+
+
+def find_backend() -> Backend:
+    """Choose a runtime among those installed.
+
+    Raises:
+        RuntimeNotFoundError: None is.
+    """
+    from edgekit.backends.litert import LiteRtBackend
+
+    if LiteRtBackend.is_installed():
+        return LiteRtBackend()
+    raise RuntimeNotFoundError("no TFLite runtime is installed", hint="pip install 'edgekit[runtime]'")

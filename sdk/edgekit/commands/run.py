@@ -1,0 +1,101 @@
+"""``edgekit run``: a bundle on files, and its answers as a table or as JSON."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit import console
+
+if TYPE_CHECKING:
+    from edgekit.result import Result
+    from edgekit.session import Session
+
+FEW_VALUES = 8  # as many as fit beside a file name on one line
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "--trust", metavar="KEY|FOLDER", help="The key, or the folder of keys, that must have signed it."
+)
+@click.option("--unsigned", is_flag=True, help="Run it although nothing proves where it comes from.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
+@click.option("--threads", type=click.IntRange(1), help="Threads for one inference.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def run(
+    bundle: str,
+    inputs: tuple[str, ...],
+    trust: str | None,
+    unsigned: bool,
+    top: int,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Run a bundle on images, sounds or arrays.
+
+    Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
+    batch of them. For a model with several inputs write NAME=FILE for each of them.
+    """
+    from edgekit.session import load
+    from edgekit.trust import UNSIGNED, UnsignedBundleWarning
+
+    if trust is not None and unsigned:
+        raise click.UsageError("--trust and --unsigned exclude each other")
+    with warnings.catch_warnings():
+        if unsigned:  # said once, and not with the source line that a Python warning shows
+            warnings.simplefilter("ignore", UnsignedBundleWarning)
+        session = load(bundle, trust=UNSIGNED if unsigned else trust, threads=threads)
+    if unsigned:
+        console.status(f"{bundle} runs unsigned: nothing shows who made it")
+    with session:
+        answers = _answers(session, inputs, top)
+        if as_json:
+            console.print_json({"bundle": bundle, "results": [_entry(*answer) for answer in answers]})
+        else:
+            rows = [_row(*answer) for answer in answers]
+            click.echo(console.table(rows, ("input", "int8 answer", "ms")))
+
+
+def _answers(session: Session, words: Sequence[str], top: int) -> Iterator[tuple[str, Result]]:
+    """Run every sample in turn; the first bad one ends it, named in the error."""
+    from edgekit.errors import InputError
+    from edgekit.inputs import plan_feeds, read_feed
+
+    specs = session.manifest.inputs
+    feeds = plan_feeds(words, specs)
+    with console.progress("running", total=len(feeds)) as step:
+        for feed in feeds:
+            for origin, sample in read_feed(feed, specs):
+                try:
+                    yield origin, session.run(sample, top=top)
+                except InputError as error:
+                    raise InputError(f"{origin}: {error}", hint=error.hint) from error
+            step()
+
+
+def _entry(origin: str, result: Result) -> dict[str, object]:
+    return {
+        "input": origin,
+        "outputs": dict(result.outputs),
+        "labels": [{"label": label, "score": score} for label, score in result.labels],
+        "invoke_ms": result.timing.invoke_ns / 1e6,
+    }
+
+
+def _row(origin: str, result: Result) -> tuple[str, str, str]:
+    return origin, _answer(result), f"{result.timing.invoke_ns / 1e6:.3f}"
+
+
+def _answer(result: Result) -> str:
+    if result.labels:
+        return ", ".join(f"{label} {score:.3g}" for label, score in result.labels)
+    parts = []
+    for name, values in result.outputs.items():
+        few = ": " + " ".join(f"{value:.4g}" for value in values.flat) if values.size <= FEW_VALUES else ""
+        parts.append(f"{name} {values.shape}{few}")
+    return "; ".join(parts)

@@ -1,0 +1,212 @@
+"""Every error of edgekit in one tree.
+
+::
+
+    EdgekitError                     exit code 1, with a hint
+    ├── UnknownTargetError           no such device in the catalogue
+    ├── InvalidTargetError           a device file breaks its schema
+    ├── MalformedModelError          not a sound .tflite
+    ├── MissingExtraError            an optional part of edgekit is not installed
+    ├── BrokenCommandError           a command that a package offers cannot be imported
+    ├── OutputError                  the result cannot be written where asked
+    ├── WorkerCrashedError           the child process of a stage died
+    ├── BundleError
+    │   ├── InvalidManifestError     a value that no manifest may hold
+    │   ├── MalformedBundleError     not a canonical .edgekit file
+    │   └── NewerFormatError         written by a later edgekit
+    ├── TrustError
+    │   ├── TrustRequiredError       no trust= and no --unsigned
+    │   └── TrustNotAvailableError   signatures are not part of this release
+    ├── RuntimeNotFoundError         no TFLite runtime is installed
+    ├── SessionError                 a session is closed, or the runtime refuses the model
+    ├── InputError                   what was fed does not fit the model's input
+    ├── SourceError                  the model cannot become a float .tflite
+    │   ├── UnknownModelError        not a model of a known kind
+    │   ├── UntrustedCodeError       the model file carries code
+    │   ├── DynamicShapeError        a dimension is open and nothing says its size
+    │   └── UnsupportedModelError    an op, type or structure that int8 TFLite cannot hold
+    ├── DataError                    calibration or evaluation data
+    │   ├── NoDataError              there are none
+    │   ├── BadSampleError           one of them is broken; names file and row
+    │   └── PreprocessingError       it is not said, or said wrongly, how raw data become model input
+    ├── MetricError                  the metric does not fit the labels or the outputs
+    ├── QuantizationError            the quantizer refuses the model
+    │   └── NotInt8Error             the audit found something that is not int8
+    └── ContractError                exit code 3
+        └── AccuracyContractError    int8 loses more than --max-drop allows
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edgekit_targets.errors import (
+    EdgekitError,
+    InvalidTargetError,
+    MalformedModelError,
+    UnknownTargetError,
+)
+
+__all__ = [
+    "AccuracyContractError",
+    "BadSampleError",
+    "BrokenCommandError",
+    "BundleError",
+    "ContractError",
+    "DataError",
+    "DynamicShapeError",
+    "EdgekitError",
+    "InputError",
+    "InvalidManifestError",
+    "InvalidTargetError",
+    "MalformedBundleError",
+    "MalformedModelError",
+    "MetricError",
+    "MissingExtraError",
+    "NewerFormatError",
+    "NoDataError",
+    "NotInt8Error",
+    "OutputError",
+    "PreprocessingError",
+    "QuantizationError",
+    "RuntimeNotFoundError",
+    "SessionError",
+    "SourceError",
+    "TrustError",
+    "TrustNotAvailableError",
+    "TrustRequiredError",
+    "UnknownModelError",
+    "UnknownTargetError",
+    "UnsupportedModelError",
+    "UntrustedCodeError",
+    "WorkerCrashedError",
+]
+
+
+class MissingExtraError(EdgekitError):
+    """An optional part of edgekit is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the extra '{extra}', which is not installed",
+            hint=f"pip install 'edgekit[{extra}]'",
+        )
+        self.extra = extra
+
+
+class BrokenCommandError(EdgekitError):
+    """A command that an installed package offers cannot be imported.
+
+    Attributes:
+        why: The cause alone, short enough for the list of commands.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, why: str) -> None:
+        super().__init__(message, hint=hint)
+        self.why = why
+
+
+class OutputError(EdgekitError):
+    """The result cannot be written where it was asked to go."""
+
+
+class WorkerCrashedError(EdgekitError):
+    """The child process of a stage died (a crash inside TensorFlow, for instance)."""
+
+
+class BundleError(EdgekitError):
+    """A bundle file cannot be used."""
+
+
+class InvalidManifestError(BundleError):
+    """A manifest may not hold this value; the message starts with its path, such as ``inputs[0].scale``."""
+
+
+class MalformedBundleError(BundleError):
+    """The bytes are not a canonical .edgekit file."""
+
+
+class NewerFormatError(BundleError):
+    """The bundle was written in a format that a later edgekit introduced."""
+
+
+class TrustError(EdgekitError):
+    """Where the bundle comes from is not established."""
+
+
+class TrustRequiredError(TrustError):
+    """Neither a trusted key nor an explicit 'unsigned' was given."""
+
+
+class TrustNotAvailableError(TrustError):
+    """A key was given, but this release cannot check signatures yet."""
+
+
+class RuntimeNotFoundError(EdgekitError):
+    """No TFLite runtime that edgekit can drive is installed."""
+
+
+class SessionError(EdgekitError):
+    """A session is closed, or the runtime refuses the model."""
+
+
+class InputError(EdgekitError):
+    """What was fed to a session does not fit the model's inputs."""
+
+
+class SourceError(EdgekitError):
+    """The trained model cannot be brought into float .tflite form."""
+
+
+class UnknownModelError(SourceError):
+    """The path holds nothing that edgekit knows as a model."""
+
+
+class UntrustedCodeError(SourceError):
+    """Loading the model would run code out of the model file."""
+
+
+class DynamicShapeError(SourceError):
+    """A dimension beside the batch is open, and nothing says its size."""
+
+
+class UnsupportedModelError(SourceError):
+    """The model holds an op, a type or a structure that int8 TFLite cannot express."""
+
+
+class DataError(EdgekitError):
+    """Calibration or evaluation data cannot be used."""
+
+
+class NoDataError(DataError):
+    """There are no data where some were named, or none were named."""
+
+
+class BadSampleError(DataError):
+    """One sample is broken; the message names its file and row."""
+
+
+class PreprocessingError(DataError):
+    """How raw data become model input is not said, or does not fit the data."""
+
+
+class MetricError(EdgekitError):
+    """The metric is unknown, or does not fit the labels or the outputs."""
+
+
+class QuantizationError(EdgekitError):
+    """The quantizer refuses the model."""
+
+
+class NotInt8Error(QuantizationError):
+    """The audit found something in the finished model that is not int8."""
+
+
+class ContractError(EdgekitError):
+    """A measured result breaks a contract that the user set."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class AccuracyContractError(ContractError):
+    """The int8 model loses more accuracy than --max-drop allows."""

@@ -1,0 +1,179 @@
+"""Files at the edge: read whole under a cap, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+from edgekit.archive import DEFAULT_LIMITS
+from edgekit.errors import BundleError, EdgekitError, OutputError
+
+_HINTS = {
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "the file system is mounted read-only: choose another folder",
+    errno.ENOENT: "make the folder first",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder",
+    errno.EISDIR: "give the name of a file, not of a folder",
+    errno.ENOSPC: "make room on the disk, or choose another folder",
+    errno.EDQUOT: "make room in your quota, or choose another folder",
+    errno.EEXIST: "remove the file that is there, or choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def read_capped(
+    path: Path, limit: int = DEFAULT_LIMITS.total, *, error: type[EdgekitError] = BundleError
+) -> bytes:
+    """Reads a regular file whole.
+
+    Args:
+        path: The file; a symbolic link is followed.
+        limit: Bytes beyond which nothing is read; what a bundle may have, unless said otherwise.
+        error: The class to raise, where the file is no bundle.
+
+    Raises:
+        BundleError: Or `error`: there is no such file, it is not regular, may not be read, or is too large.
+    """
+    try:
+        # Without O_NONBLOCK, opening a FIFO that has no writer never returns; regular files ignore the flag.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read_open(path, descriptor, limit, error)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise error(f"cannot read {path}: there is no such file", hint="check the path") from None
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
+        raise error(f"cannot read {path}: {_reason(problem)}", hint="check the path and its mode") from None
+
+
+def _read_open(path: Path, descriptor: int, limit: int, error: type[EdgekitError]) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise error(f"cannot read {path}: it is {kind}", hint="give the name of a file")
+    if status.st_size > limit:
+        sizes = f"it has {status.st_size:,} bytes, and at most {limit:,} are read"
+        raise error(f"cannot read {path}: {sizes}", hint="is this the right file?")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        data = file.read(status.st_size + 1)
+    if len(data) != status.st_size:
+        raise error(f"cannot read {path}: it changed meanwhile", hint="try again when its writer is done")
+    return data
+
+
+def ensure_writable(path: Path) -> None:
+    """Refuses an output path that cannot work, before any long work is done for it.
+
+    An empty hidden file is made in the folder and removed again: modes alone do not tell what root, access
+    lists and read-only or odd file systems allow.
+
+    Args:
+        path: Where `write_atomically` will be asked to write.
+
+    Raises:
+        OutputError: The folder is missing or takes no files, or `path` is something else than a regular file.
+    """
+    try:
+        _refuse_special(path)
+        probe = _temporary(path)
+        _write_through(probe, b"")
+        probe.unlink()
+    except (OSError, ValueError) as problem:
+        raise _cannot_write(path, problem) from None
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuses a path that no rename may replace; a missing file is fine."""
+    if path.name in ("", ".."):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        hint = "give the name of a file, new or old"
+        raise OutputError(f"cannot write {path}: it is not a regular file", hint=hint)
+
+
+def write_atomically(path: Path, data: bytes, *, overwrite: bool = True) -> None:
+    """Writes a file so that, whatever happens, `path` holds all of it or what it held before.
+
+    The bytes go to a hidden file in the same folder, reach the disk, and then take the name; the new name
+    reaches the disk before this returns. Where `path` is a symbolic link, the link is replaced.
+
+    Args:
+        path: The file to write; its folder must exist.
+        data: All of it.
+        overwrite: False refuses to replace a file, even one that appears meanwhile.
+
+    Raises:
+        OutputError: It cannot be written there, or exists and must not be overwritten.
+    """
+    try:
+        _refuse_special(path)
+        temporary = _temporary(path)
+        try:
+            _write_through(temporary, data)
+            _publish(temporary, path, overwrite)
+            _sync_folder(path.parent)
+        finally:
+            # Also after KeyboardInterrupt. After a rename there is nothing left to remove.
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as problem:
+        raise _cannot_write(path, problem) from None
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".edgekit-{os.urandom(8).hex()}.tmp")
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    # Mode 0666 less the umask, as open() has it: a result is as readable as any other file of this user.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        rest = memoryview(data)
+        while rest:  # one write() stops at 2 GiB, and where the disk becomes full
+            rest = rest[file.write(rest) or 0 :]
+        os.fsync(descriptor)
+
+
+def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+    if overwrite:
+        temporary.replace(path)
+        return
+    try:
+        path.hardlink_to(temporary)  # unlike a rename, this fails where the name is taken
+    except PermissionError:  # FAT has no hard links; then one check and a rename must do
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        temporary.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some network and FUSE file systems cannot sync a folder; the file itself is on disk by now.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(problem: OSError | ValueError) -> str:
+    text = problem.strerror if isinstance(problem, OSError) else None
+    return (text or str(problem)).lower()
+
+
+def _cannot_write(path: Path, problem: OSError | ValueError) -> OutputError:
+    number = problem.errno if isinstance(problem, OSError) else None
+    hint = _HINTS.get(number or 0, "choose another path")
+    if number == errno.ENOENT:
+        hint += f": mkdir -p {path.parent}"
+    return OutputError(f"cannot write {path}: {_reason(problem)}", hint=hint)
