@@ -48,17 +48,27 @@ class Module(tf.Module):
 def main(folder: Path) -> None:
     keras.utils.set_random_seed(5)
     recurrent = keras.Sequential(
-        [layers.Input((5, 3), name="x"), layers.LSTM(4, name="memory"), Doubled(),
-         layers.Dense(2, dtype="mixed_float16", name="out")])
+        [
+            layers.Input((5, 3), name="x"),
+            layers.LSTM(4, name="memory"),
+            Doubled(),
+            layers.Dense(2, dtype="mixed_float16", name="out"),
+        ]
+    )
     lstm = recurrent.get_layer("memory")
     before = (dict(lstm.__dict__), recurrent.get_layer("out").dtype_policy.name)
-    legacy = tf_keras.Sequential([tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, name="out")])
+    legacy = tf_keras.Sequential(
+        [tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, name="out")]
+    )
     module = Module()
     facts: dict[str, Any] = {}
     with Worker() as worker:
-        for name, model, shape in (("keras3", recurrent, (1, 5, 3)), ("keras2", legacy, (1, 4)),
-                                   ("function", module.product, (1, 2)),
-                                   ("concrete", module.open.get_concrete_function(tf.TensorSpec([1, 2])), (1, 2))):
+        for name, model, shape in (
+            ("keras3", recurrent, (1, 5, 3)),
+            ("keras2", legacy, (1, 4)),
+            ("function", module.product, (1, 2)),
+            ("concrete", module.open.get_concrete_function(tf.TensorSpec([1, 2])), (1, 2)),
+        ):
             made = load_float(model, SourceOptions(), worker)
             (folder / f"{name}.tflite").write_bytes(made.flatbuffer)
             x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)

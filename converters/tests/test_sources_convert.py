@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -34,7 +33,11 @@ SHARED = HERE.parents[2] / "shared" / "data" / "models"
 def _run_script(name: str, folder: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)}
     done = subprocess.run(
-        [sys.executable, str(HERE / name), str(folder)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(HERE / name), str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -56,13 +59,17 @@ def models(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(model: FloatModel, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     interpreter = Interpreter(model_content=model.flatbuffer, num_threads=1)
     interpreter.allocate_tensors()
-    assert [detail["name"] for detail in interpreter.get_input_details()] == [spec.name for spec in model.inputs]
+    assert [detail["name"] for detail in interpreter.get_input_details()] == [
+        spec.name for spec in model.inputs
+    ]
     assert [detail["name"] for detail in interpreter.get_output_details()] == list(model.outputs)
     for detail, spec in zip(interpreter.get_input_details(), model.inputs, strict=True):
         assert tuple(detail["shape"]) == spec.shape
         interpreter.set_tensor(detail["index"], inputs[spec.name])
     interpreter.invoke()
-    return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()
+    }
 
 
 def _reference(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -283,7 +290,7 @@ def test_a_restore_operation_that_does_more_is_refused(models: Path, worker: Wor
 
 
 def test_own_layers_come_from_a_named_file(models: Path, worker: Worker) -> None:
-    with pytest.raises(UntrustedCodeError, match="needs objects.Doubled, which is not part of Keras"):
+    with pytest.raises(UntrustedCodeError, match=r"needs objects\.Doubled, which is not part of Keras"):
         load_float(models / "custom.keras", SourceOptions(), worker)
     options = SourceOptions(custom_objects=str(models / "objects.py"))
     inputs, outputs = _reference(models / "custom.npz")
@@ -293,7 +300,11 @@ def test_own_layers_come_from_a_named_file(models: Path, worker: Worker) -> None
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "there is no file"), ("import absent_module", "No module named 'absent_module'"), ("x = 1", "no public class")],
+    [
+        (None, "there is no file"),
+        ("import absent_module", "No module named 'absent_module'"),
+        ("x = 1", "no public class"),
+    ],
 )
 def test_own_code_that_cannot_be_used_is_an_error(
     content: str | None, said: str, models: Path, worker: Worker, tmp_path: Path
@@ -335,7 +346,7 @@ def test_what_int8_cannot_hold_is_refused_by_name(
 
 
 def test_a_layer_used_twice_cannot_be_cut_at(models: Path, worker: Worker) -> None:
-    with pytest.raises(SourceError, match="layer 'shared' has no single output"):
+    with pytest.raises(SourceError, match="layer 'shared' is used 2 times"):
         load_float(models / "shared.keras", SourceOptions(outputs=("shared",)), worker)
 
 
@@ -360,7 +371,7 @@ def test_a_damaged_saved_model_is_an_error(file: str, models: Path, worker: Work
     folder = tmp_path / "damaged"
     shutil.copytree(models / "exported", folder)
     (folder / file).write_bytes((folder / file).read_bytes()[:50])
-    with pytest.raises(SourceError, match="damaged|cannot load"):
+    with pytest.raises(SourceError, match=r"damaged|cannot load"):
         load_float(folder, SourceOptions(), worker)
 
 
@@ -376,34 +387,7 @@ def test_a_quantized_file_passes_unchanged(models: Path, worker: Worker) -> None
         load_float(models / "int8.tflite", SourceOptions(outputs=("output_0",)), worker)
 
 
-# ---- models in memory, and real ones ----------------------------------------------------------------------------
-
-
-def test_models_in_memory(tmp_path: Path) -> None:
-    _run_script("source_in_memory.py", tmp_path)
-    facts = json.loads((tmp_path / "facts.json").read_text())
-    assert facts.pop("unchanged"), "the user's model is what it was before"
-    refusals = {name: facts.pop(name) for name in ("open", "nothing", "layer")}
-    assert refusals["open"][0] == "SourceError"
-    assert "input_signature" in refusals["open"][2]
-    assert refusals["nothing"][:2] == ["UnknownModelError", "a builtins.int is not a model that edgekit converts"]
-    assert refusals["layer"][0] == "UnknownModelError"
-    assert facts["keras3"] == [
-        "Keras 3 model in memory",
-        ["out"],
-        ["1 layers of mixed precision compute in float32", "recurrent layer 'memory' unrolled over 5 steps"],
-    ]
-    assert [facts[name][1] for name in ("keras2", "function", "concrete")] == [["out"], ["a", "b"], ["output_0"]]
-    for name in facts:
-        interpreter = Interpreter(model_path=str(tmp_path / f"{name}.tflite"), num_threads=1)
-        interpreter.allocate_tensors()
-        with np.load(tmp_path / f"{name}.npz") as arrays:
-            x, *expected = arrays.values()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
-        interpreter.invoke()
-        for detail, values in zip(interpreter.get_output_details(), expected, strict=True):
-            tolerance = 5e-3 if values.dtype == np.float16 else 2e-6
-            np.testing.assert_allclose(interpreter.get_tensor(detail["index"]), values, atol=tolerance)
+# ---- real models ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,15 @@ def test_an_unknown_error_is_cut_to_its_first_line() -> None:
     assert error.hint
 
 
+def test_the_reason_is_found_behind_a_page_of_configuration() -> None:
+    said = (
+        "could not be deserialized ...\n\nconfig={...}.\n\nException encountered: Unknown layer: Swirl\nmore"
+    )
+    assert first_line(ValueError(said)) == "Unknown layer: Swirl"
+    assert first_line(KeyError()) == "KeyError"
+    assert len(first_line(ValueError("x" * 999))) == 300
+
+
 def test_a_path_belongs_to_its_outermost_layer() -> None:
     assert layer_of("encoder/dense/BiasAdd", ["dense", "encoder"]) == "encoder"
     assert layer_of("a/MatMul;b/BiasAdd", ["a", "b"]) == "b"

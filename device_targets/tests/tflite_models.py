@@ -1,17 +1,16 @@
-"""Builds small .tflite files for tests: a network is data, changed by making a changed copy, and `build()` gives bytes.
+"""Builds small .tflite files for tests: a network is data, changed by making a changed copy; `build()` gives bytes.
 
-The bytes are written with the object API of LiteRT's generated schema, so that they are what every other tool
-reads and writes; edgekit's own reader has no part in it. `python -c "import tflite_models"` needs
-ai-edge-litert and numpy.
+The bytes are written with the object API of LiteRT's generated schema: edgekit's own reader has no part in it.
 
     conv().build()                                   a sound int8 CONV_2D
-    conv().tensor("weights", scale=(0.0,) * 4)       the same with one thing wrong
+    conv().tensor("weights", scale=[0.0] * 4)        the same with one thing wrong
     net("RELU", {"x": ...}, {"y": ...})              any operator
+    edit(data, change)                               bytes with `change(model)` applied to the schema's objects
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,14 +19,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 DTYPES = {
-    "FLOAT32": np.float32, "FLOAT16": np.float16, "FLOAT64": np.float64, "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16,
-    "INT32": np.int32, "INT64": np.int64, "BOOL": np.bool_,
+    "FLOAT32": np.float32, "FLOAT16": np.float16, "FLOAT64": np.float64, "INT8": np.int8, "UINT8": np.uint8,
+    "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "BOOL": np.bool_,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class T:
-    """A tensor. `data` makes it a constant; `scale=None` leaves it unquantized; `scale` and `zero_point` take one value or one a channel."""
+    """A tensor: `data` makes it a constant, `scale` quantized; scale and zero point are one value or one a channel."""
 
     shape: tuple[int, ...]
     type: str = "INT8"
@@ -126,9 +125,7 @@ class _Builder:
             self.signature(key, inputs, outputs, names) for key, (inputs, outputs) in net.signatures.items()
         ]
         self.model.metadata = [self.metadata(name, data) for name, data in net.metadata.items()]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack(self.model)
 
     def subgraph(self, net: Net) -> Any:
         numbers = {name: number for number, name in enumerate(net.tensors)}
@@ -226,6 +223,20 @@ class _Builder:
         entry = schema.MetadataT()
         entry.name, entry.buffer = name.encode(), self.buffer(data)
         return entry
+
+
+def pack(model: Any) -> bytes:
+    """The bytes of a tree of schema objects."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def edit(data: bytes, change: Callable[[Any], object]) -> bytes:
+    """A copy of a .tflite, sound or not, after `change(model)` on its tree of schema objects."""
+    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    change(model)
+    return pack(model)
 
 
 def net(

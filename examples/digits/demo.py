@@ -25,7 +25,9 @@ def edgekit(*words: object) -> None:
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     say("Training a small CNN on 1,198 handwritten digits; 599 are held back.")
-    subprocess.run([sys.executable, HERE / "train.py", BUILD], check=True)
+    trained = subprocess.run([sys.executable, HERE / "train.py", BUILD], stderr=subprocess.PIPE, text=True)
+    if trained.returncode != 0:
+        sys.exit(trained.stderr)
     edgekit(
         "convert", "digits.keras", "--target", "raspberry-pi-4", "--calibration", "calibration.npz",
         "--range", "0,1", "--evaluation", "evaluation.npz", "--labels", "labels.txt", "-o", "digits.edgekit",

@@ -170,7 +170,8 @@ def integers(view: View) -> Iterator[Finding]:
 
 def _implied_integers(view: View) -> set[int]:
     tensors = view.subgraph.tensors
-    free = {t.index for t in tensors if view.is_constant(t)} | set(view.subgraph.inputs)
+    free = {t.index for t in tensors if view.is_constant(t)}
+    free.update(n for n in view.subgraph.inputs if tensors[n].type in _INTEGERS)
     for operator in view.subgraph.operators:
         if operator.opcode in _SHAPE_SOURCES or all(n in free for n in operator.inputs if n >= 0):
             free.update(operator.outputs)

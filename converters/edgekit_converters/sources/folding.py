@@ -54,7 +54,7 @@ def fold_constants(data: bytes, graph: Graph, shapes: Sequence[Shape]) -> bytes:
     )
     if settled and not folded:
         return data
-    first, second = (_run(data, graph, shapes, folded, seed) for seed in (0, 1))
+    first, second = (_run(data, graph, shapes, folded, spread) for spread in (0.0, 1.0))
     values = {
         index: value for index, value in first.values.items() if np.array_equal(value, second.values[index])
     }
@@ -92,7 +92,7 @@ class _Outcome:
         self.values = values
 
 
-def _run(data: bytes, graph: Graph, shapes: Sequence[Shape], wanted: set[int], seed: int) -> _Outcome:
+def _run(data: bytes, graph: Graph, shapes: Sequence[Shape], wanted: set[int], spread: float) -> _Outcome:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
@@ -106,9 +106,9 @@ def _run(data: bytes, graph: Graph, shapes: Sequence[Shape], wanted: set[int], s
         for index, shape in zip(graph.main.inputs, shapes, strict=True):
             interpreter.resize_tensor_input(index, shape)
         interpreter.allocate_tensors()
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(0)
         for detail in interpreter.get_input_details():
-            values = generator.standard_normal(detail["shape"]).astype(detail["dtype"])
+            values = generator.normal(0.0, spread, detail["shape"]).astype(detail["dtype"])
             interpreter.set_tensor(detail["index"], values)
         interpreter.invoke()
         found = {detail["index"]: detail["shape"] for detail in interpreter.get_tensor_details()}

@@ -94,7 +94,7 @@ def _read_hdf5(path: Path) -> _Description:
         )
     try:
         config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _broken(path, error) from error
     return _Description(config, _is_legacy(version, default="2"))
 

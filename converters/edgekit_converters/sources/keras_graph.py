@@ -28,7 +28,7 @@ def frozen_keras(model: Any, kind: str, options: SourceOptions) -> FrozenGraph:
     """
     import tensorflow as tf
 
-    layers = tuple(layer.name for layer in getattr(model, "layers", ()))
+    layers = tuple(_made_by(model)) or tuple(layer.name for layer in getattr(model, "layers", ()))
     model, outputs = _cut(model, options.outputs)
     struct = _input_struct(model)
     symbols = tf.nest.flatten(struct)
@@ -67,26 +67,34 @@ def _cut(model: Any, wanted: Sequence[str]) -> tuple[Any, list[str] | None]:
 
     Such a name may be an output's or a node's, which the frozen graph knows.
     """
-    layers = {layer.name: layer for layer in getattr(model, "layers", ())}
-    if not wanted or any(name not in layers for name in wanted) or not getattr(model, "inputs", None):
+    made = _made_by(model)
+    if not wanted or any(name not in made for name in wanted):
         return model, None
-    import tensorflow as tf
-
     tensors, names = [], []
     for name in wanted:
-        try:
-            made = tf.nest.flatten(layers[name].output)
-        except (AttributeError, RuntimeError, ValueError) as error:
+        if len(made[name]) > 1:
             raise SourceError(
-                f"--outputs {name}: layer '{name}' has no single output in this model",
-                hint="it is used several times, or not in the model's own graph: name a layer behind it",
-            ) from error
-        tensors += made
-        names += [name] * len(made)
-    return type_of_model(model)(model.inputs, tensors), unique(names)
+                f"--outputs {name}: layer '{name}' is used {len(made[name])} times in this model",
+                hint="name a layer behind it that is used once",
+            )
+        tensors += made[name][0]
+        names += [name] * len(made[name][0])
+    return _model_class(model)(model.inputs, tensors), unique(names)
 
 
-def type_of_model(model: Any) -> Any:
+def _made_by(model: Any) -> dict[str, list[list[Any]]]:
+    """What each layer gives in a model's own graph: a list of symbolic tensors for each time that it is called."""
+    graph = getattr(model, "_functional", None) or model  # Keras 3 keeps the graph of a Sequential inside
+    made: dict[str, list[list[Any]]] = {}
+    for nodes in getattr(graph, "_nodes_by_depth", {}).values():
+        for node in nodes:
+            layer = node.operation if hasattr(node, "operation") else node.layer  # Keras 3, tf_keras
+            outputs = node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
+            made.setdefault(layer.name, []).append(list(outputs))
+    return made
+
+
+def _model_class(model: Any) -> Any:
     """`Model` of the Keras that the model belongs to."""
     return next(
         kind for kind in type(model).__mro__ if kind.__name__ == "Model" and "keras" in kind.__module__

@@ -11,7 +11,9 @@ from edgekit.errors import SourceError, UnsupportedModelError
 
 def first_line(error: Exception) -> str:
     """What an exception of another library says, in one line of at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Keras puts a page about its configuration before the reason.
+    text = str(error).rpartition("Exception encountered: ")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:300]
 
 
@@ -40,12 +42,22 @@ def layer_of(path: str, layers: Sequence[str]) -> str | None:
 
 
 def unknown_output(name: str, own: Sequence[str], nodes: Sequence[str]) -> SourceError:
-    """The error for an --outputs name that the model does not have."""
-    near = difflib.get_close_matches(name, [*own, *nodes], n=5, cutoff=0.5)
-    near += [node for node in (*own, *nodes) if name.lower() in node.lower() and node not in near][
-        : 5 - len(near)
-    ]
-    shown = ", ".join(dict.fromkeys(near or own[:10] or nodes[-10:]))
+    """The error for an --outputs name that the model does not have.
+
+    Args:
+        name: What was asked for.
+        own: Names of outputs and layers.
+        nodes: Paths of nodes or tensors, of which any part may have been meant.
+    """
+    named: dict[str, list[str]] = {}
+    for path in dict.fromkeys((*own, *nodes)):
+        for part in {path, *re.split(r"[/;]", path)}:
+            named.setdefault(part.lower(), []).append(path)
+    close = difflib.get_close_matches(name.lower(), named, n=5, cutoff=0.6)
+    close += [part for part in named if name.lower() in part and part not in close]
+    # Of the nodes of one layer the last is the one that gives its result.
+    near = dict.fromkeys(path for part in close for path in named[part][-3:])
+    shown = ", ".join(list(near)[:8] or list(own)[:10] or list(nodes)[-10:])
     return SourceError(
         f"--outputs names '{name}', which the model does not have",
         hint=f"{'close to it are' if near else 'it has, for example'}: {shown}",

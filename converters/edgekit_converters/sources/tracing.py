@@ -46,23 +46,25 @@ def named_after_layers(model: Any) -> Iterator[None]:
 
     entered: list[str] = []
 
-    def scoped(layer: Any) -> Callable[..., Any]:
+    def scoped(layer: Any, names: list[str]) -> Callable[..., Any]:
         call = layer.call
 
         @functools.wraps(call)
         def call_in_scope(*args: Any, **kwargs: Any) -> Any:
-            entered.append(layer.name)
+            entered.extend(names)
             try:
                 # With a slash at its end the scope is taken as it is, without those around it.
-                with tf.name_scope("/".join(entered) + "/"):
+                with tf.name_scope(("/".join(entered) or "model") + "/"):
                     return call(*args, **kwargs)
             finally:
-                entered.pop()
+                del entered[len(entered) - len(names) :]
 
         return call_in_scope
 
     with contextlib.ExitStack() as stack:
+        # What is no layer's is the model's: its own name has a number that counts the models of the process.
+        stack.enter_context(replaced(model, call=scoped(model, [])))
         for layer in model._flatten_layers(include_self=False):
-            if _SCOPE.fullmatch(layer.name):
-                stack.enter_context(replaced(layer, call=scoped(layer)))
+            if _SCOPE.fullmatch(layer.name) and layer is not getattr(model, "_functional", None):
+                stack.enter_context(replaced(layer, call=scoped(layer, [layer.name])))
         yield

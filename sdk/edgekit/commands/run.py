@@ -41,6 +41,7 @@ def run(
     Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
     batch of them. For a model with several inputs write NAME=FILE for each of them.
     """
+    from edgekit.backends.banner import without_banner
     from edgekit.session import load
     from edgekit.trust import UNSIGNED, UnsignedBundleWarning
 
@@ -49,7 +50,8 @@ def run(
     with warnings.catch_warnings():
         if unsigned:  # said once, and not with the source line that a Python warning shows
             warnings.simplefilter("ignore", UnsignedBundleWarning)
-        session = load(bundle, trust=UNSIGNED if unsigned else trust, threads=threads)
+        with without_banner():
+            session = load(bundle, trust=UNSIGNED if unsigned else trust, threads=threads)
     if unsigned:
         console.status(f"{bundle} runs unsigned: nothing shows who made it")
     with session:
