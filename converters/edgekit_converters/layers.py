@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from edgekit.preprocess import dequantize
+from edgekit_converters.calibration.observe import live_tensors
 from edgekit_converters.runner import Runner
-from edgekit_targets.tflite import Graph, Subgraph, Tensor, read_graph
+from edgekit_targets.tflite import Subgraph, Tensor, read_graph
 
 SAMPLES = 16
 """Samples that are looked at: enough to rank layers."""
@@ -54,8 +55,8 @@ def layer_errors(
         One record an operator whose output the float model knows, in the order of the int8 model.
     """
     int8_graph, float_graph = read_graph(int8_model), read_graph(float_model)
-    int8_tensors = _computed(int8_graph, ("INT8", "UINT8"))
-    float_tensors = {n: t for n, t in _computed(float_graph, ("FLOAT32",)).items() if n in int8_tensors}
+    int8_tensors = {tensor.name: tensor for tensor in live_tensors(int8_graph, ("INT8", "UINT8"))}
+    float_tensors = {t.name: t for t in live_tensors(float_graph, ("FLOAT32",)) if t.name in int8_tensors}
     exact = Runner(float_model, threads=1, preserve_all_tensors=True)
     rough = Runner(int8_model, threads=1, preserve_all_tensors=True)
     signal = dict.fromkeys(float_tensors, 0.0)
@@ -77,15 +78,6 @@ def layer_errors(
 def worst(errors: Iterable[LayerError], count: int = 5) -> list[LayerError]:
     """The layers that lose most, worst first."""
     return sorted(errors, key=lambda error: -error.loss_db)[:count]
-
-
-def _computed(graph: Graph, types: Collection[str]) -> dict[str, Tensor]:
-    """The tensors of those types that are fed or computed, by name."""
-    return {
-        tensor.name: tensor
-        for tensor in graph.main.tensors
-        if tensor.type in types and graph.constant(tensor) is None and 0 not in tensor.shape
-    }
 
 
 def _powers(exact: Runner, index: int, rough: Runner, tensor: Tensor) -> tuple[float, float]:

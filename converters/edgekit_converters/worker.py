@@ -275,8 +275,7 @@ def _read_exactly(connection: socket.socket, length: int) -> bytearray | None:
     return payload
 
 
-# ---- the child's side
-# -------------------------------------------------------------------------------------------
+# ---- the child's side ------------------------------------------------------------------
 
 
 def _import_tensorflow() -> None:

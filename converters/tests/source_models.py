@@ -228,7 +228,7 @@ def _refused(folder: Path) -> None:
     keras.Model(photo, [scores, scores]).save(folder / "twice.keras")
     shared = layers.Dense(3, name="shared")
     flat = layers.Input((3,), name="x")
-    keras.Model(flat, shared(shared(flat))).save(folder / "shared.keras")
+    keras.Model(flat, layers.Dense(2)(shared(shared(flat)))).save(folder / "shared.keras")
 
 
 def _with_code(folder: Path) -> None:

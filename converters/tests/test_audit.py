@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schema_view import of_edgekit, of_google
 from tflite_models import (
     Net,
     Op,
@@ -34,6 +35,7 @@ from edgekit_converters.audit import (
     layer_name,
     require_int8,
 )
+from edgekit_targets.tflite import read_graph
 
 
 def rules(model: Net, *allow: str) -> list[str]:
@@ -147,6 +149,10 @@ def float_edges() -> Net:
     }
     ops = (Op("QUANTIZE", ("x",), ("q",)), Op("ABS", ("q",), ("r",)), Op("DEQUANTIZE", ("r",), ("y",)))
     return Net(tensors, ops, ("x",), ("y",))
+
+
+def with_float16_constant() -> Net:
+    return replace(binary().tensor("b", type="FLOAT16", scale=None, data=1), inputs=("a",))
 
 
 def hybrid() -> Net:
@@ -270,7 +276,7 @@ UNSOUND = [
     ("float-io", "float input", float_edges(), 2),
     ("float-operator", "float island", float_island(), 1),
     ("float-operator", "requantized by way of float", requantized_twice(), 2),
-    ("float-operator", "float16 constant", binary().tensor("b", type="FLOAT16", scale=None, data=1), 1),
+    ("float-operator", "float16 constant", with_float16_constant(), 1),
     ("float-tensor", "left-over float", Net({**conv().tensors, "z": FLOAT}, conv().ops, ("x",), ("y",)), 1),
     ("hybrid-operator", "hybrid", hybrid(), 1),
     ("legacy-uint8", "uint8", legacy(), 1),
@@ -460,6 +466,19 @@ def test_an_integer_inside_cannot_be_allowed():
     assert rules(look_up_of_the_largest(), "i") == ["integer-tensor"]
 
 
+def test_integers_computed_from_embeddings_are_named():
+    model = tokens()
+    largest = {"axis": T((), "INT32", data=2), "largest": T((1, 4), "INT32"), "z": activation(1, 4, 8)}
+    ops = (
+        Op("ARG_MAX", ("y", "axis"), ("largest",), "ArgMaxOptions"),
+        Op("GATHER", ("table", "largest"), ("z",), "GatherOptions"),
+    )
+    model = replace(
+        model, tensors={**model.tensors, **largest}, ops=(*model.ops, *ops), outputs=("z",), signatures={}
+    ).tensor("z", scale=0.1, zero_point=0)
+    assert [f.tensor for f in audit(model.build(), {"ids"}).findings] == ["largest"]
+
+
 def test_custom_operators_are_allowed_by_name_and_flex_never():
     assert rules(custom("edgetpu-custom-op"), "edgetpu-custom-op") == []
     assert audit(custom("edgetpu-custom-op").build(), {"edgetpu-custom-op"}).exceptions
@@ -586,3 +605,62 @@ def test_no_scale_makes_the_audit_crash(scale, other, zero_point):
         )
         usable = np.isfinite([scale, other]).all() and min(scale, other) > 0 and -128 <= zero_point <= 127
         assert usable or not verdict.strictly_int8
+
+
+@pytest.fixture(scope="module")
+def converted() -> dict[str, bytes]:
+    """What TFLiteConverter makes of one network of many layers: float, int8, and int8 with uint8 edges."""
+    tf = pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    image = keras.Input((16, 16, 3), batch_size=1, name="image")
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(image)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    y = layers.LeakyReLU()(layers.DepthwiseConv2D(3, padding="same", strides=2)(x))
+    y = layers.Add()([y, layers.Conv2D(8, 1, activation="hard_swish")(y)])
+    y = layers.Concatenate()([layers.MaxPooling2D()(x), layers.AveragePooling2D(2)(x), y])
+    y = layers.ZeroPadding2D()(layers.Conv2DTranspose(8, 2, strides=2)(y))
+    y = layers.UpSampling2D(interpolation="bilinear")(y)[:, ::2, ::2, :4]
+    y = layers.Multiply()([layers.Activation("tanh")(y), layers.Activation("sigmoid")(y)])
+    y = layers.GlobalAveragePooling2D()(layers.PReLU(shared_axes=[1, 2])(y))
+    model = keras.Model(image, layers.Dense(10, activation="softmax", name="classes")(y))
+    random = np.random.default_rng(0)
+
+    def samples():
+        for _ in range(4):
+            yield [random.uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)]
+
+    def convert(edges):
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if edges is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = samples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = edges
+        return converter.convert()
+
+    return {"float": convert(None), "int8": convert(tf.int8), "uint8 edges": convert(tf.uint8)}
+
+
+@pytest.mark.parametrize("kind", ["float", "int8", "uint8 edges"])
+def test_the_reader_reads_what_tensorflow_writes(converted, kind):
+    assert of_edgekit(read_graph(converted[kind])) == of_google(converted[kind])
+
+
+def test_nothing_is_wrong_with_what_tensorflow_quantizes(converted):
+    verdict = audit(converted["int8"])
+    assert verdict.findings == ()
+    assert verdict.strictly_int8
+    assert verdict.operators["CONV_2D"] == 2
+
+
+def test_uint8_edges_are_two_findings(converted):
+    found = audit(converted["uint8 edges"]).findings
+    assert [(f.rule, f.opcode) for f in found] == [("legacy-uint8", "QUANTIZE")] * 2
+
+
+def test_every_operator_of_a_float_model_is_named(converted):
+    verdict = audit(converted["float"])
+    named = {f.op_index for f in verdict.findings if f.rule == "float-operator"}
+    assert named == set(range(sum(verdict.operators.values())))
+    assert any(f.layer.startswith("classes") for f in verdict.findings)

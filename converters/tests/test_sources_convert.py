@@ -162,7 +162,7 @@ def test_recurrent_layers_are_unrolled_and_noted(models: Path, worker: Worker) -
 
 def test_mixed_precision_is_noted(models: Path, worker: Worker) -> None:
     notes = load_float(models / "mixed.keras", SourceOptions(), worker).notes
-    assert notes == ("2 layers of mixed precision compute in float32",)
+    assert notes == ("mixed precision: 2 layer(s) compute in float32",)
 
 
 def test_tensors_are_named_after_layers(models: Path, worker: Worker) -> None:
@@ -208,6 +208,14 @@ def test_an_input_that_the_cut_graph_does_not_need_is_dropped_and_noted(models: 
     assert [spec.name for spec in model.inputs] == ["image"]
     assert model.outputs == ("features", "pooled")
     assert model.notes == ("input 'extra' does not reach the outputs and was dropped",)
+
+
+def test_layers_and_outputs_can_be_named_together(models: Path, worker: Worker) -> None:
+    model = load_float(models / "two.keras", SourceOptions(outputs=("mask", "both")), worker)
+    inputs, outputs = _reference(models / "two.npz")
+    found = _run(model, inputs)
+    assert {name: value.shape for name, value in found.items()} == {"mask": (1, 6, 6, 1), "both": (1, 7)}
+    np.testing.assert_allclose(found["mask"], outputs["mask"], atol=2e-6)
 
 
 def test_saved_models_are_cut_at_nodes(models: Path, worker: Worker) -> None:

@@ -36,7 +36,7 @@ def test_models_in_memory(tmp_path: Path) -> None:
     assert facts["keras3"] == [
         "Keras 3 model in memory",
         ["out"],
-        ["1 layers of mixed precision compute in float32", "recurrent layer 'memory' unrolled over 5 steps"],
+        ["mixed precision: 1 layer(s) compute in float32", "recurrent layer 'memory' unrolled over 5 steps"],
     ]
     assert [facts[name][1] for name in ("keras2", "function", "concrete")] == [
         ["out"],

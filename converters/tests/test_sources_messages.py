@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from edgekit_converters.sources.lite import translate
 from edgekit_converters.sources.naming import (
+    first_line,
     layer_of,
     located,
     plain_path,

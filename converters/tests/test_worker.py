@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import builtins
+import functools
 import importlib
 import os
 import signal
@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.errors import EdgekitError, MissingExtraError, UnsupportedModelError, WorkerCrashedError
-from edgekit_converters.worker import Worker
+from edgekit.errors import EdgekitError, MissingExtraError, UnknownModelError, WorkerCrashedError
+from edgekit_converters.sources.kinds import identify
+from edgekit_converters.worker import Worker, _raise_if_failed, _Reply
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +59,19 @@ def test_the_stage_is_logged() -> None:
     assert lines == ["count the letters"]
 
 
-def test_an_edgekit_error_arrives_as_itself(worker: Worker) -> None:
-    with pytest.raises(MissingExtraError) as caught:
-        worker.call("raise", _raise_missing_extra())
+def test_an_edgekit_error_arrives_as_itself(worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match=r"absent\.keras: there is no such file") as caught:
+        worker.call("look", identify, tmp_path / "absent.keras")
+    assert caught.value.hint == "check the path of the model"
+
+
+def test_an_error_whose_constructor_takes_something_else_than_its_message_arrives_too(worker: Worker) -> None:
+    error = MissingExtraError("reading images", "images")
+    reply = _Reply(error=(MissingExtraError, error.args, error.__dict__))
+    with pytest.raises(MissingExtraError, match="reading images needs the extra 'images'") as caught:
+        worker.call("raise", functools.partial(_raise_if_failed, "raise", reply))
     assert caught.value.extra == "images"
     assert caught.value.hint == "pip install 'edgekit[images]'"
-    assert "reading images needs the extra 'images'" in str(caught.value)
-
-
-def _raise_missing_extra() -> object:
-    """A callable that pickles and raises: `generator.throw` does not pickle, a `partial` over a method does."""
-    from functools import partial
-
-    from edgekit_converters import worker as module
-
-    reply = module._Reply(
-        error=(
-            MissingExtraError,
-            MissingExtraError("reading images", "images").args,
-            MissingExtraError("reading images", "images").__dict__,
-        )
-    )
-    return partial(module._raise_if_failed, "raise", reply)
 
 
 def test_another_exception_is_named_and_keeps_its_traceback_aside(worker: Worker) -> None:
@@ -183,19 +175,13 @@ def test_closing_ends_the_child() -> None:
 def test_an_interrupt_in_the_parent_ends_a_busy_child_at_once() -> None:
     with Worker() as worker:
         pid = worker.call("ask", os.getpid)
-        threading.Timer(0.2, _thread.interrupt_main).start()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            _interruptible(worker)
+            worker.call("sleep", time.sleep, 60)
         assert time.monotonic() - started < 5
         assert _gone(pid)
         assert worker.call("go on", len, "abc") == 3
-
-
-def _interruptible(worker: Worker) -> None:
-    # interrupt_main only sets a flag: a signal is needed to end a blocking read in the main thread.
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    worker.call("sleep", time.sleep, 60)
 
 
 def test_a_busy_child_ends_when_its_parent_is_killed() -> None:
@@ -250,15 +236,3 @@ def test_without_tensorflow_the_missing_extra_is_named(monkeypatch: pytest.Monke
         for start in (worker.warm_up, lambda: worker.call("count", len, "abc")):
             with pytest.raises(MissingExtraError, match="converting a model needs the extra 'convert'"):
                 start()
-
-
-def test_an_error_class_of_the_tree_crosses_with_its_hint(worker: Worker) -> None:
-    from functools import partial
-
-    from edgekit_converters import worker as module
-
-    state = {"hint": "cut the model there", "__notes__": ["a note"]}
-    reply = module._Reply(error=(UnsupportedModelError, ("op ERF",), state))
-    with pytest.raises(UnsupportedModelError, match="op ERF") as caught:
-        worker.call("raise", partial(module._raise_if_failed, "raise", reply))
-    assert caught.value.hint == "cut the model there"

@@ -12,7 +12,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from edgekit.errors import NotInt8Error
-from edgekit_converters.audit import kernels, scales, types
+from edgekit_converters.audit import kernels, kinds, scales
 from edgekit_converters.audit.findings import RULES, Audit, Finding, Severity
 from edgekit_converters.audit.names import layer_name
 from edgekit_converters.audit.view import View
@@ -87,10 +87,10 @@ def require_int8(verdict: Audit) -> None:
 
 def _findings(view: View) -> Iterator[Finding]:
     return chain(
-        types.operators(view),
-        types.tensors(view),
-        types.shapes(view),
-        types.integers(view),
+        kinds.operators(view),
+        kinds.tensors(view),
+        kinds.shapes(view),
+        kinds.integers(view),
         scales.parameters(view),
         scales.weights(view),
         scales.biases(view),

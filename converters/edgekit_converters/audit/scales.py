@@ -26,9 +26,8 @@ def sound(tensor: Tensor | None) -> tuple[float, ...] | None:
 
 def parameters(view: View) -> Iterator[Finding]:
     """Yields 8-bit tensors whose own scale, zero point or scheme is unsound."""
-    edges = {*view.subgraph.inputs, *view.subgraph.outputs}
     for tensor in view.subgraph.tensors:
-        is_used = view.user(tensor) is not None or tensor.index in edges
+        is_used = view.user(tensor) is not None or tensor.index in view.ends
         if tensor.type in QUANTIZED and is_used and 0 not in tensor.shape:
             yield from _scheme(view, tensor)
 

@@ -46,13 +46,27 @@ WEIGHTED = {
 
 
 class View:
-    """A subgraph of a graph, indexed."""
+    """A subgraph of a graph, indexed.
+
+    Attributes:
+        graph: The whole file.
+        subgraph: The part that is looked at.
+        producer: The operator that computes a tensor, by the tensor's number.
+        consumers: The operators that read a tensor, in their order.
+        ends: Numbers of the tensors that go in and out of the subgraph.
+    """
+
+    @property
+    def model_ends(self) -> frozenset[int]:
+        """Numbers of the inputs and outputs of the model: none in the body of a loop or branch."""
+        return self.ends if self.subgraph.index == 0 else frozenset()
 
     def __init__(self, graph: Graph, subgraph: Subgraph) -> None:
         self.graph = graph
         self.subgraph = subgraph
         self.producer: dict[int, Operator] = {}
         self.consumers: dict[int, list[Operator]] = {}
+        self.ends = frozenset((*subgraph.inputs, *subgraph.outputs))
         for operator in subgraph.operators:
             for number in operator.outputs:
                 self.producer[number] = operator

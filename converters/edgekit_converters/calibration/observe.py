@@ -97,7 +97,7 @@ def observe(
         BadSampleError: A tensor of the float model is NaN or infinite; the message names it and the sample.
     """
     graph = read_graph(model)
-    watched = [tensor for tensor in graph.main.tensors if _is_observed(graph, tensor)]
+    watched = live_tensors(graph, ("FLOAT32",))
     means = [tensor for tensor in watched if tensor.name in means_of and tensor.shape]
     idle: SimpleQueue[Runner] = SimpleQueue()
     for _ in range(threads):
@@ -131,8 +131,21 @@ class _Row:
     means: list[np.ndarray]
 
 
-def _is_observed(graph: Graph, tensor: Tensor) -> bool:
-    return tensor.type == "FLOAT32" and graph.constant(tensor) is None and 0 not in tensor.shape
+def live_tensors(graph: Graph, types: Collection[str]) -> list[Tensor]:
+    """The tensors of those types that are fed or computed, and that hold something after a run.
+
+    XNNPACK gives no memory to an output that nothing reads, such as the forget gate of an LSTM's first step.
+    """
+    main = graph.main
+    read = {index for operator in main.operators for index in operator.inputs} | {*main.outputs}
+    return [
+        tensor
+        for tensor in main.tensors
+        if tensor.type in types
+        and tensor.index in read
+        and graph.constant(tensor) is None
+        and 0 not in tensor.shape
+    ]
 
 
 def _observe_one(

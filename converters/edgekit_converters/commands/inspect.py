@@ -11,7 +11,7 @@ import click
 from edgekit import console
 
 if TYPE_CHECKING:
-    from edgekit.manifest import Manifest
+    from edgekit.manifest import AccuracyRecord, Manifest
     from edgekit_converters.inspection import Inspection, Model
     from edgekit_targets.tflite import Tensor
 
@@ -53,13 +53,12 @@ def _sections(file: str, found: Inspection, tensors: bool) -> Iterator[str]:
 
 def _bundle(file: str, found: Inspection, manifest: Manifest) -> str:
     calibration = manifest.calibration
-    accuracy = manifest.accuracy
     rows: list[tuple[str, object]] = [
         ("bundle", f"{file}: UNVERIFIED, nothing below is proven to come from anyone"),
         ("name", f"{manifest.name} {manifest.version}, security epoch {manifest.security_epoch}"),
         ("targets", ", ".join(manifest.targets)),
         ("calibrated on", f"{calibration.samples} samples, {calibration.source}"),
-        ("accuracy", "not measured" if accuracy is None else _accuracy(accuracy.to_json())),
+        ("accuracy", _accuracy(manifest.accuracy)),
         ("sha256", found.digest),
         *(("member", f"{name}, {size:,} bytes") for name, size in found.members.items()),
         *(("exception", text) for text in manifest.exceptions),
@@ -67,11 +66,11 @@ def _bundle(file: str, found: Inspection, manifest: Manifest) -> str:
     return _facts(rows)
 
 
-def _accuracy(record: object) -> str:
-    items = record.items() if isinstance(record, dict) else ()
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in items
-    )
+def _accuracy(record: AccuracyRecord | None) -> str:
+    if record is None:
+        return "not measured"
+    values = f"float {record.float_value:.4g}, int8 {record.int8_value:.4g} {record.unit}"
+    return f"{record.metric}: {values} on {record.n} samples"
 
 
 def _verdict(model: Model) -> str:
@@ -128,8 +127,11 @@ def _tensor_row(tensor: Tensor) -> tuple[object, ...]:
 def _findings(model: Model) -> Iterator[str]:
     audit = model.audit
     if audit.findings:
-        lines = [f"{f.severity.value} {f.rule}: {f}\n  {f.fix}" for f in audit.findings]
-        yield "\n".join("\n  ".join(map(console.printable, line.split("\n  "))) for line in lines)
+        yield "\n".join(
+            f"{finding.severity.value} {finding.rule}: {console.printable(str(finding))}\n"
+            f"  {console.printable(finding.fix)}"
+            for finding in audit.findings
+        )
     if audit.exceptions:
         yield "\n".join(f"exception: {console.printable(text)}" for text in audit.exceptions)
 

@@ -9,49 +9,20 @@ from typing import Any
 from edgekit.errors import UnsupportedModelError, UntrustedCodeError
 from edgekit_converters.sources.frozen import Port
 
-# TensorFlow ops that reach out of the graph: files, Python, the network. Constant folding would run some of
-# them while converting ("TensorFlow models are programs": SECURITY.md of tensorflow/tensorflow). fmt: off
+# TensorFlow ops that reach out of the graph: files, Python, the network. Constant folding would run some of them while
+# converting ("TensorFlow models are programs": SECURITY.md of tensorflow/tensorflow).
+# fmt: off
 _REACHES_OUT = frozenset(
     {
-        "CreateSummaryFileWriter",
-        "DeleteFile",
-        "EagerPyFunc",
-        "FileSystemSetConfiguration",
-        "FixedLengthRecordDataset",
-        "FixedLengthRecordDatasetV2",
-        "FixedLengthRecordReader",
-        "FixedLengthRecordReaderV2",
-        "InitializeTableFromTextFile",
-        "InitializeTableFromTextFileV2",
-        "LMDBReader",
-        "LoadAndRemapMatrix",
-        "LoadDataset",
-        "MatchingFiles",
-        "PrintV2",
-        "PyFunc",
-        "PyFuncStateless",
-        "ReadFile",
-        "RpcCall",
-        "RpcClient",
-        "RpcServerStart",
-        "Save",
-        "SaveDataset",
-        "SaveDatasetV2",
-        "SaveSlices",
-        "SnapshotDataset",
-        "SnapshotDatasetV2",
-        "SqlDataset",
-        "TFRecordDataset",
-        "TFRecordDatasetV2",
-        "TFRecordReader",
-        "TFRecordReaderV2",
-        "TextLineDataset",
-        "TextLineReader",
-        "TextLineReaderV2",
-        "WholeFileReader",
-        "WholeFileReaderV2",
-        "WriteFile",
-        "WriteSummary",
+        "CreateSummaryFileWriter", "DeleteFile", "EagerPyFunc", "FileSystemSetConfiguration",
+        "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "FixedLengthRecordReader",
+        "FixedLengthRecordReaderV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2",
+        "LMDBReader", "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles", "PrintV2", "PyFunc",
+        "PyFuncStateless", "ReadFile", "Restore", "RestoreSlice", "RestoreV2", "RpcCall", "RpcClient",
+        "RpcServerStart", "Save", "SaveDataset", "SaveDatasetV2", "SaveSlices", "SaveV2",
+        "SnapshotDataset", "SnapshotDatasetV2", "SqlDataset", "TFRecordDataset", "TFRecordDatasetV2",
+        "TFRecordReader", "TFRecordReaderV2", "TextLineDataset", "TextLineReader", "TextLineReaderV2",
+        "WholeFileReader", "WholeFileReaderV2", "WriteFile", "WriteSummary",
     }
 )
 # fmt: on
@@ -59,9 +30,9 @@ _REACHES_OUT = frozenset(
 # fmt: off
 _RESTORES = frozenset(
     {
-        "Assign", "AssignVariableOp", "Cast", "Const", "HashTable", "HashTableV2", "Identity", "IdentityN",
-        "LookupTableImport", "LookupTableImportV2", "MutableHashTable", "MutableHashTableV2", "NoOp",
-        "Pack", "PartitionedCall", "Placeholder", "PlaceholderWithDefault", "Reshape", "Restore",
+        "Assign", "AssignVariableOp", "Cast", "Const", "HashTable", "HashTableV2", "Identity",
+        "IdentityN", "LookupTableImport", "LookupTableImportV2", "MutableHashTable", "MutableHashTableV2",
+        "NoOp", "Pack", "PartitionedCall", "Placeholder", "PlaceholderWithDefault", "Reshape", "Restore",
         "RestoreSlice", "RestoreV2", "StatefulPartitionedCall", "StringJoin", "VarHandleOp", "Variable",
         "VariableV2", "_Arg", "_Retval",
     }

@@ -13,43 +13,22 @@ from typing import NoReturn
 
 from edgekit.errors import UntrustedCodeError
 
-# What follows keras. or tf_keras. (and src.) in the module of a plain building block. Left out on purpose:
-# utils (it downloads files), saving and models.load_model-like functions, config (it can switch off safe
-# mode), callbacks. fmt: off
+# What follows keras. or tf_keras. (and src.) in the module of a plain building block. Left out on purpose: utils (it
+# downloads files), saving, config (it can switch off safe mode), callbacks.
+# fmt: off
 _PARTS = frozenset(
     {
-        "activations",
-        "backend",
-        "constraints",
-        "dtype_policies",
-        "engine",
-        "initializers",
-        "layers",
-        "losses",
-        "metrics",
-        "mixed_precision",
-        "models",
-        "ops",
-        "optimizers",
-        "quantizers",
-        "random",
+        "activations", "backend", "constraints", "dtype_policies", "engine", "initializers", "layers",
+        "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "quantizers", "random",
         "regularizers",
     }
 )
-# fmt: on First part of the TensorFlow symbols that a TFOpLambda layer of tf_keras may call; the rest of the
-# API can read and write files, load libraries and call Python. fmt: off
-_TENSORFLOW_MATHS = frozenset(
-    {
-        "__operators__",
-        "bitwise",
-        "image",
-        "linalg",
-        "math",
-        "nn",
-        "signal",
-    }
-)
 # fmt: on
+# The layers of keras.applications; its functions download weights.
+_APPLICATION_LAYERS = frozenset({"LayerScale", "StochasticDepth"})
+# First part of the TensorFlow symbols that a TFOpLambda layer of tf_keras may call; the rest of the API can read and
+# write files, load libraries and call Python.
+_TENSORFLOW_MATHS = frozenset({"__operators__", "bitwise", "image", "linalg", "math", "nn", "signal"})
 # fmt: off
 _TENSORFLOW_FUNCTIONS_REFUSED = frozenset(
     {
@@ -57,8 +36,8 @@ _TENSORFLOW_FUNCTIONS_REFUSED = frozenset(
         "recompute_grad",
     }
 )
-# fmt: on Layers that hold or fetch code: bytecode, a SavedModel elsewhere on disk, a pickled module, any
-# TensorFlow symbol.
+# fmt: on
+# Layers that hold or fetch code: bytecode, a SavedModel elsewhere on disk, a pickled module, any TensorFlow symbol.
 _CODE_CARRIERS = {
     "Lambda": "is a Lambda, Python bytecode that loading the model would run",
     "__lambda__": "holds a lambda, Python bytecode that loading the model would run",
@@ -152,7 +131,7 @@ def _is_building_block(module: str, name: str) -> bool:
         return False
     if not inside or inside[0] in ("models", "engine"):
         return name[:1].isupper()  # a class; functions such as load_model do more than build
-    return inside[0] in _PARTS
+    return inside[0] in _PARTS or (inside[0] == "applications" and name in _APPLICATION_LAYERS)
 
 
 def _is_maths(function: object) -> bool:

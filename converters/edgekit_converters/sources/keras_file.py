@@ -40,7 +40,9 @@ def convert_keras_file(path: Path, kind: Kind, options: SourceOptions) -> FloatM
     described = _read_archive(path) if kind is Kind.KERAS_ARCHIVE else _read_hdf5(path)
     custom = load_custom_objects(options.custom_objects) if options.custom_objects else {}
     if not options.trust_model_code:
-        refuse_foreign_code(described.config, path.name, {*custom, *_registered(described.legacy)})
+        refuse_foreign_code(
+            described.config, path.name, {*custom, *(_registered(described.legacy) if custom else ())}
+        )
     model = _load(path, kind, described.legacy, custom, options.trust_model_code)
     named = "Keras 2 model" if described.legacy else "Keras 3 model"
     frozen = frozen_keras(model, named, options)

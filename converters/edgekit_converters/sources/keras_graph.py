@@ -32,7 +32,7 @@ def frozen_keras(model: Any, kind: str, options: SourceOptions) -> FrozenGraph:
     model, outputs = _cut(model, options.outputs)
     struct = _input_struct(model)
     symbols = tf.nest.flatten(struct)
-    names = unique([symbol.name for symbol in symbols])
+    names = unique([_layer_name(symbol) for symbol in symbols])
     shapes = resolve_shapes(
         [(name, tuple(symbol.shape)) for name, symbol in zip(names, symbols, strict=True)],
         options.input_shapes,
@@ -68,6 +68,7 @@ def _cut(model: Any, wanted: Sequence[str]) -> tuple[Any, list[str] | None]:
     Such a name may be an output's or a node's, which the frozen graph knows.
     """
     made = _made_by(model)
+    made |= {name: [[symbol]] for name, symbol in _outputs(model)}
     if not wanted or any(name not in made for name in wanted):
         return model, None
     tensors, names = [], []
@@ -115,17 +116,22 @@ def _input_struct(model: Any) -> Any:
 
 
 def _output_names(model: Any, count: int) -> list[str]:
-    """A name for each flat output: keys where the model gives a dict, else the layers that make them."""
+    """A name for each of `count` flat outputs."""
+    names = [name for name, _ in _outputs(model)]
+    return names if len(names) == count else [f"output_{number}" for number in range(count)]
+
+
+def _outputs(model: Any) -> list[tuple[str, Any]]:
+    """The symbolic outputs, named by their keys where the model gives a dict, else by the layers that make them."""
     import tensorflow as tf
 
-    struct = getattr(model, "_outputs_struct", None)
-    struct = getattr(model, "_nested_outputs", None) if struct is None else struct
-    if isinstance(struct, Mapping) and len(struct) == count:
-        return sorted(struct)  # tf.nest flattens dicts by sorted keys
-    makers = [
-        _layer_name(symbol) for symbol in tf.nest.flatten(struct if struct is not None else model.outputs)
-    ]
-    return makers if len(makers) == count else [f"output_{number}" for number in range(count)]
+    struct = getattr(model, "_outputs_struct", None)  # Keras 3
+    struct = getattr(model, "_nested_outputs", None) if struct is None else struct  # tf_keras
+    struct = getattr(model, "outputs", None) if struct is None else struct
+    symbols = tf.nest.flatten([] if struct is None else struct)
+    if isinstance(struct, Mapping) and len(struct) == len(symbols):
+        return list(zip(sorted(struct), symbols, strict=True))  # tf.nest flattens dicts by sorted keys
+    return list(zip(unique([_layer_name(symbol) for symbol in symbols]), symbols, strict=True))
 
 
 def _layer_name(symbol: Any) -> str:

@@ -27,7 +27,7 @@ def in_float32(model: Any) -> Iterator[list[str]]:
             if layer is not model and str(getattr(policy, "name", "")).startswith("mixed_"):
                 changed.append((layer, policy))
                 _set_policy(layer, "float32")
-        yield [f"{len(changed)} layers of mixed precision compute in float32"] if changed else []
+        yield [f"mixed precision: {len(changed)} layer(s) compute in float32"] if changed else []
     finally:
         for layer, policy in changed:
             _set_policy(layer, policy)

@@ -23,10 +23,6 @@ def _names(text: str) -> tuple[str, ...]:
 IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
 
-# Operator codes above 127 do not fit the int8 field of old files, which then holds this number (schema.fbs,
-# OperatorCode).
-PLACEHOLDER_FOR_GREATER_OP_CODES = 127
-
 TENSOR_TYPES = _names(
     """
     FLOAT32 FLOAT16 INT32 UINT8 INT64 STRING BOOL INT16 COMPLEX64 INT8 FLOAT64 COMPLEX128 UINT64 RESOURCE
@@ -133,9 +129,9 @@ ENUMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 # One table a line (continued where indented): its name, the operators that carry it, then its fields in slot
 # order as name:kind[=default]. "-" is a slot that the schema has retired. Kinds: bool, int (int32), uint
-# (uint32), long (int64), float, string, ints, floats, bytes, or a name in ENUMS. Tables without fields, and
-# those of StableHLO (which no TFLite runtime executes on int8) but the composite's, are left out: they decode
-# to {}.
+# (uint32), long (int64), float, string, ints, floats, bytes, or a name in ENUMS. Left out, and so
+# decoded to {}: tables without fields, those of embedding look-ups and LSH from 2017, and those of StableHLO but
+# the composite's (no TFLite runtime executes them on int8).
 _OPTION_TABLES = """
 Conv2DOptions CONV_2D padding:Padding stride_w:int stride_h:int fused_activation_function:Activation
     dilation_w_factor:int=1 dilation_h_factor:int=1 quantized_bias_type:Type

@@ -22,7 +22,7 @@ GROUP = "edgekit.commands"
 # The order of `edgekit --help` and its lines, so that showing them imports no command.
 SUMMARIES: Mapping[str, str] = {
     "convert": "Turn a trained model into a strictly int8 bundle for a device.",
-    "inspect": "Show what a .tflite model or a bundle holds.",
+    "inspect": "Show what a .tflite model or a bundle holds, and audit it.",
     "run": "Run a bundle on images, sounds or arrays.",
 }
 

@@ -14,7 +14,7 @@ _STATES = frozenset({"RESOURCE", "VARIANT"})
 _SHAPE_SOURCES = frozenset({"SHAPE", "RANK"})
 
 _CUT = "cut the model before it with --outputs and compute the rest in the application, or replace the layer"
-_INT8_EDGES = "convert from the float model, or set inference_input_type and inference_output_type to tf.int8"
+_INT8_ENDS = "convert from the float model, or set inference_input_type and inference_output_type to tf.int8"
 _FLOAT_MODEL = "this is a float model: quantize it with edgekit convert"
 _HEAD = "cut this head off with --outputs and compute it in the application"
 _FIXES = {
@@ -42,7 +42,7 @@ def operators(view: View) -> Iterator[Finding]:
             fix = "unroll the loop or take the branch out before exporting (RNN layers: unroll=True)"
             yield view.at_operator("control-flow", operator, "runs another subgraph", fix)
         if any(t.type == "UINT8" for t in (*view.inputs(operator), *view.outputs(operator))):
-            yield view.at_operator("legacy-uint8", operator, "works on uint8 tensors", _INT8_EDGES)
+            yield view.at_operator("legacy-uint8", operator, "works on uint8 tensors", _INT8_ENDS)
 
 
 def _foreign(view: View, operator: Operator) -> Finding | None:
@@ -92,12 +92,11 @@ def _is_beside_the_cause(view: View, operator: Operator) -> bool:
 
 def tensors(view: View) -> Iterator[Finding]:
     """Yields tensors whose type, storage or state is none that int8 models have."""
-    edges = {*view.subgraph.inputs, *view.subgraph.outputs}
     for tensor in view.subgraph.tensors:
         size = f"'{tensor.name}' is {tensor.type.lower()}"
-        if tensor.type in FLOATS and tensor.index in edges:
-            yield view.at_tensor("float-io", tensor, f"{_edge(view, tensor)} {size}", _INT8_EDGES)
-        elif tensor.type in FLOATS and view.user(tensor) is None:
+        if tensor.type in FLOATS and tensor.index in view.model_ends:
+            yield view.at_tensor("float-io", tensor, f"{_end(view, tensor)} {size}", _INT8_ENDS)
+        elif tensor.type in FLOATS and view.user(tensor) is None and tensor.index not in view.ends:
             yield view.at_tensor(
                 "float-tensor", tensor, f"{size} and nothing uses it", "export the model again"
             )
@@ -116,7 +115,7 @@ def tensors(view: View) -> Iterator[Finding]:
             yield view.at_tensor("sparse", tensor, f"'{tensor.name}' is stored sparsely", fix)
 
 
-def _edge(view: View, tensor: Tensor) -> str:
+def _end(view: View, tensor: Tensor) -> str:
     return "input" if tensor.index in view.subgraph.inputs else "output"
 
 
@@ -149,18 +148,17 @@ def integers(view: View) -> Iterator[Finding]:
     are masks. What only comes from an integer input, or only leads to an integer output, goes with that.
     """
     free = _implied_integers(view)
-    edges = {*view.subgraph.inputs, *view.subgraph.outputs}
     for tensor in view.subgraph.tensors:
-        is_edge = tensor.index in edges
-        is_integer = tensor.type in _INTEGERS or (tensor.type == "BOOL" and is_edge)
-        if not is_integer or view.is_constant(tensor) or (tensor.index in free and not is_edge):
+        is_end = tensor.index in view.model_ends
+        is_integer = tensor.type in _INTEGERS or (tensor.type == "BOOL" and is_end)
+        if not is_integer or view.is_constant(tensor) or (tensor.index in free and not is_end):
             continue
         operator = view.producer.get(tensor.index)
         if operator is not None:
-            message = f"{'output ' if is_edge else ''}'{tensor.name}' is {tensor.type.lower()}"
+            message = f"{'output ' if is_end else ''}'{tensor.name}' is {tensor.type.lower()}"
             fix = _FIXES.get(operator.opcode, _CUT)
-            fix = f"{fix}; or allow this output by name" if is_edge else fix
-        elif is_edge:
+            fix = f"{fix}; or allow this output by name" if is_end else fix
+        elif is_end:
             message = f"input '{tensor.name}' is {tensor.type.lower()}"
             fix = "feed real values; token ids, which are integers by nature, can be allowed by this name"
         else:
@@ -174,8 +172,8 @@ def _implied_integers(view: View) -> set[int]:
     free.update(n for n in view.subgraph.inputs if tensors[n].type in _INTEGERS)
     for operator in view.subgraph.operators:
         if operator.opcode in _SHAPE_SOURCES or all(n in free for n in operator.inputs if n >= 0):
-            free.update(operator.outputs)
-    free = {n for n in free if tensors[n].type in _INTEGERS or tensors[n].type == "BOOL"}
+            # Not its real values: an embedding follows from token ids, but its largest entry is computed.
+            free.update(n for n in operator.outputs if tensors[n].type in (*_INTEGERS, "BOOL"))
     free.update(n for n in view.subgraph.outputs if tensors[n].type in _INTEGERS)
     for operator in reversed(view.subgraph.operators):
         for number in operator.outputs:

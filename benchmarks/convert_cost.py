@@ -1,0 +1,101 @@
+"""Wall time and peak memory of `edgekit convert` beside a minimal TFLiteConverter script on the same model and samples.
+
+    python benchmarks/convert_cost.py [--rounds 2]
+
+The model is keras.applications MobileNetV2-224 with random weights, whose batch-norm statistics come from one training-mode
+pass over samples, so that its activations do not collapse. The samples are 500 crops of scikit-learn's two photos.
+Every figure is that of the whole command, the best of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from measure import Cost, quiet_environment, run
+from sklearn.datasets import load_sample_images
+
+SIZE = 224
+
+MAKE_MODEL = """
+import keras, numpy as np
+photos = np.load("photos.npy")[:64].astype("float32") / 127.5 - 1
+keras.utils.set_random_seed(0)
+model = keras.applications.MobileNetV2(weights=None)
+for layer in model.layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        layer.momentum = 0.0
+model(photos, training=True)
+model.save("mobilenet_v2.keras")
+"""
+
+TFLITE_CONVERTER = """
+import sys
+import keras, numpy as np, tensorflow as tf
+photos = np.load("photos.npy", mmap_mode="r")[: int(sys.argv[1])]
+model = keras.models.load_model("mobilenet_v2.keras", compile=False)
+converter = tf.lite.TFLiteConverter.from_keras_model(model)
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: ([photo[None].astype("float32") / 127.5 - 1] for photo in photos)
+converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+converter.inference_input_type = converter.inference_output_type = tf.int8
+open("tfliteconverter.tflite", "wb").write(converter.convert())
+"""
+
+
+def photos(count: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    images = load_sample_images().images
+    crops = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    for row in range(count):
+        image = images[row % len(images)]
+        top, left = (int(generator.integers(0, size - SIZE)) for size in image.shape[:2])
+        crops[row] = image[top : top + SIZE, left : left + SIZE]
+    return crops
+
+
+def edgekit(effort: str, samples: int) -> list[str | Path]:
+    return [
+        "/tmp/lab/lead/ek", "convert", "mobilenet_v2.keras", "--target", "raspberry-pi-4",
+        "--calibration", "photos.npy", "--range", "-1,1", "--color", "RGB", "--samples", str(samples),
+        "--effort", effort, "-o", f"{effort}.edgekit",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "photos.npy", photos(500))
+        subprocess.run([sys.executable, "-c", MAKE_MODEL], cwd=folder, check=True, env=quiet_environment())
+        print(f"{'samples':>7}  {'command':<20}  {'wall s':>7}  {'ratio':>5}  {'peak MB':>7}  {'ratio':>5}")
+        for samples in (100, 500):
+            commands: dict[str, list[str | Path]] = {
+                "TFLiteConverter": [sys.executable, "-c", TFLITE_CONVERTER, str(samples)],
+                "edgekit fast": edgekit("fast", samples),
+                "edgekit balanced": edgekit("balanced", samples),
+            }
+            costs: dict[str, list[Cost]] = {name: [] for name in commands}
+            for _ in range(rounds):
+                for name, command in commands.items():
+                    costs[name].append(run(command, folder))
+            best = {
+                name: Cost(min(c.wall_s for c in each), min(c.peak_rss_mb for c in each))
+                for name, each in costs.items()
+            }
+            peer = best["TFLiteConverter"]
+            for name, cost in best.items():
+                wall, memory = cost.wall_s / peer.wall_s, cost.peak_rss_mb / peer.peak_rss_mb
+                print(
+                    f"{samples:>7}  {name:<20}  {cost.wall_s:>7.1f}  {wall:>5.2f}  {cost.peak_rss_mb:>7.0f}  {memory:>5.2f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
