@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import UnknownModelError
+from edgekit.errors import MalformedModelError, UnknownModelError
 from edgekit_converters.sources.kinds import Kind, identify
 from edgekit_converters.sources.model import FloatModel, SourceOptions
 from edgekit_converters.worker import Worker
@@ -52,7 +52,10 @@ def convert_path(path: Path, kind: Kind, options: SourceOptions) -> FloatModel:
     if kind is Kind.TFLITE:
         from edgekit_converters.sources.tflite import load_tflite
 
-        return load_tflite(path.read_bytes(), options)
+        try:
+            return load_tflite(path.read_bytes(), options)
+        except MalformedModelError as error:
+            raise MalformedModelError(f"{path}: {error}", hint=error.hint) from error
     if kind is Kind.SAVED_MODEL:
         from edgekit_converters.sources.saved_model import convert_saved_model
 

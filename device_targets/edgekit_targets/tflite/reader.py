@@ -54,6 +54,14 @@ def read_graph(data: bytes | bytearray | memoryview, limits: Limits = DEFAULT_LI
     Raises:
         MalformedModelError: The bytes are not a sound .tflite file of schema version 3, or exceed a limit.
     """
+    try:
+        return _read(data, limits)
+    except MalformedModelError as error:
+        hint = error.hint or "was the download or the copy interrupted?"
+        raise MalformedModelError(f"not a sound .tflite: {error}", hint=hint) from None
+
+
+def _read(data: bytes | memoryview, limits: Limits) -> Graph:
     buffer = Flatbuffer(data, IDENTIFIER, limits)
     root = buffer.root("model")
     version = root.uint32(0)

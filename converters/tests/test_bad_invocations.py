@@ -1,0 +1,259 @@
+"""Every way we know to get a command wrong: its exit code, its error, its hint, and that nothing is left behind.
+
+A row is a command line; ``{shop}`` is a folder of models and data made once, ``{here}`` the empty folder that the command runs in.
+The commands run in this process, TensorFlow in its child as always.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgekit.cli import main
+from edgekit_converters.conversion import run
+from edgekit_converters.request import Request
+from edgekit_converters.sources import SourceOptions, load_float
+from edgekit_converters.worker import Worker
+from PIL import Image
+
+CONVERT = "convert {shop}/float.tflite --target raspberry-pi-4"
+GOOD = f"{CONVERT} --calibration {{shop}}/good.npy"
+RAW = f"{CONVERT} --calibration {{shop}}/raw.npz"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad command line and what must be said to it."""
+
+    name: str
+    command: str
+    error: str
+    hint: str | None = r"\w{3}"
+    code: int = 1
+
+
+TABLE = [
+    # the target and the model
+    Bad("no-target", "convert {shop}/float.tflite", r"Missing option '--target'", None, 2),
+    Bad("unknown-target", "convert {shop}/float.tflite --target raspbery-pi-4 --calibration x", r"raspbery-pi-4", r"raspberry-pi-4"),
+    Bad("no-model", "convert --target raspberry-pi-4", r"Missing argument 'MODEL'", None, 2),
+    Bad("missing-model", "convert nowhere.keras --target raspberry-pi-4 --calibration {shop}/good.npy", r"nowhere\.keras"),
+    Bad("empty-model", "convert {shop}/empty.keras --target raspberry-pi-4 --calibration {shop}/good.npy", r"empty"),
+    Bad("text-model", "convert {shop}/notes.txt --target raspberry-pi-4 --calibration {shop}/good.npy", r"notes\.txt"),
+    Bad("pytorch-model", "convert {shop}/model.pt --target raspberry-pi-4 --calibration {shop}/good.npy", r"(?i)pytorch"),
+    Bad("onnx-model", "convert {shop}/model.onnx --target raspberry-pi-4 --calibration {shop}/good.npy", r"(?i)onnx"),
+    Bad("folder-model", "convert {shop}/empty-folder --target raspberry-pi-4 --calibration {shop}/good.npy", r"empty-folder", r"saved_model\.pb|SavedModel"),
+    Bad("truncated-keras", "convert {shop}/cut.keras --target raspberry-pi-4 --calibration {shop}/good.npy", r"cut\.keras"),
+    Bad("truncated-tflite", "convert {shop}/cut.tflite --target raspberry-pi-4 --calibration {shop}/good.npy", r"cut\.tflite: not a sound \.tflite", r"interrupted"),
+    Bad("bundle-as-model", "convert {shop}/like.edgekit --target raspberry-pi-4 --calibration {shop}/good.npy", r"(?i)bundle|edgekit"),
+    Bad("shape-of-no-input", f"{GOOD} --input-shape picture=1,12,12,3", r"picture", r"photo"),
+    Bad("shape-contradicts", f"{GOOD} --input-shape photo=1,24,24,3", r"photo"),
+    Bad("shape-not-numbers", f"{GOOD} --input-shape photo=big", r"big", None, 2),
+    Bad("unknown-output", f"{GOOD} --outputs score", r"score", r"scores"),
+    Bad("custom-objects-missing", "convert {shop}/cnn.keras --target raspberry-pi-4 --calibration {shop}/good.npy --custom-objects nowhere.py", r"nowhere\.py"),
+    # calibration data
+    Bad("no-calibration", CONVERT, r"no calibration data", r"--calibration"),
+    Bad("missing-calibration", f"{CONVERT} --calibration nowhere.npz", r"nowhere\.npz"),
+    Bad("empty-folder", f"{CONVERT} --calibration {{shop}}/empty-folder", r"empty-folder"),
+    Bad("folder-of-nothing-known", f"{CONVERT} --calibration {{shop}}/texts", r"texts"),
+    Bad("no-samples", f"{CONVERT} --calibration {{shop}}/none.npy", r"none\.npy"),
+    Bad("one-sample", f"{CONVERT} --calibration {{shop}}/one.npy", r"one sample", r"20"),
+    Bad("broken-image", f"{CONVERT} --calibration {{shop}}/photos --range -1,1 --resize bilinear", r"broken\.jpg"),
+    Bad("image-of-other-size", f"{CONVERT} --calibration {{shop}}/sound-photos --range -1,1", r"\.png", r"--resize"),
+    Bad("wrong-shape", f"{CONVERT} --calibration {{shop}}/wide.npy", r"\(24, 24, 3\)"),
+    Bad("channels-first", f"{CONVERT} --calibration {{shop}}/first.npy", r"\(3, 12, 12\)", r"(?i)channels"),
+    Bad("nan", f"{CONVERT} --calibration {{shop}}/nan.npy", r"(?i)nan.*row 7|row 7.*nan"),
+    Bad("infinity", f"{CONVERT} --calibration {{shop}}/inf.npy", r"(?i)inf.*row 3|row 3.*inf"),
+    Bad("constant", f"{CONVERT} --calibration {{shop}}/constant.npy", r"(?i)same|constant"),
+    Bad("truncated-npy", f"{CONVERT} --calibration {{shop}}/cut.npy", r"cut\.npy"),
+    Bad("objects", f"{CONVERT} --calibration {{shop}}/objects.npy", r"(?i)object|pickle"),
+    Bad("unknown-array", f"{CONVERT} --calibration {{shop}}/raw.npz#y_train", r"y_train", r"\w"),
+    Bad("unclear-arrays", f"{CONVERT} --calibration {{shop}}/many.npz", r"many\.npz", r"#"),
+    Bad("labels-do-not-match", f"{CONVERT} --calibration {{shop}}/uneven.npz --range -1,1", r"uneven\.npz|labels"),
+    Bad("csv-with-a-word", f"{CONVERT} --calibration {{shop}}/word.csv --preprocessed", r"word\.csv|shape|columns"),
+    Bad("function-missing", f"{CONVERT} --calibration {{shop}}/samples.py:nothing", r"nothing"),
+    Bad("function-raises", f"{CONVERT} --calibration {{shop}}/samples.py:raises", r"raises.*oh dear", None),
+    Bad("samples-1", f"{GOOD} --samples 1", r"--samples 1", r"20"),
+    # preprocessing
+    Bad("nothing-said", RAW, r"raw uint8", r"--range -1,1"),
+    Bad("range-reversed", f"{RAW} --range 1,-1", r"--range 1,-1"),
+    Bad("range-of-three", f"{RAW} --range 0,1,2", r"0,1,2", None, 2),
+    Bad("range-and-preprocessed", f"{RAW} --range 0,1 --preprocessed", r"--preprocessed"),
+    Bad("range-of-floats", f"{GOOD} --range 0,1", r"float32", r"--range"),
+    Bad("std-zero", f"{RAW} --range 0,1 --std 0", r"--std", None),
+    Bad("mean-of-two", f"{RAW} --range 0,1 --mean 0.5,0.5", r"--mean has 2 numbers", r"3"),
+    Bad("mean-in-other-units", f"{RAW} --mean 0.48,0.45,0.4", r"0\.\.1", r"--range 0,1"),
+    Bad("resize-unknown", f"{RAW} --range 0,1 --resize smooth", r"smooth", None),
+    Bad("color-unknown", f"{RAW} --range 0,1 --color CMYK", r"CMYK", None),
+    Bad("color-of-one-channel", f"{RAW} --range 0,1 --color GRAY", r"GRAY|channel", r"--color"),
+    Bad("word-for-no-input", f"{RAW} --range picture=0,1", r"picture", r"photo"),
+    # evaluation
+    Bad("max-drop-alone", f"{GOOD} --max-drop 1", r"--max-drop", r"--evaluation"),
+    Bad("max-drop-negative", f"{GOOD} --evaluation {{shop}}/labelled.npz --max-drop -1", r"--max-drop -1", None),
+    Bad("metric-alone", f"{GOOD} --metric top1", r"--metric", r"--evaluation"),
+    Bad("metric-unknown", f"{GOOD} --evaluation {{shop}}/labelled.npz --metric accurcy", r"accurcy", r"top1"),
+    Bad("metric-does-not-fit", f"{GOOD} --evaluation {{shop}}/labelled.npz --metric miou", r"(?i)mask|miou"),
+    Bad("metric-raises", f"{GOOD} --evaluation {{shop}}/labelled.npz --metric {{shop}}/samples.py:bad_metric", r"bad_metric"),
+    Bad("evaluation-of-other-shape", f"{GOOD} --evaluation {{shop}}/wide.npy", r"\(24, 24, 3\)"),
+    Bad("label-of-no-class", f"{GOOD} --evaluation {{shop}}/class-9.npz", r"9"),
+    Bad("contract-broken", f"{GOOD} --evaluation {{shop}}/labelled.npz --metric {{shop}}/samples.py:distance --max-drop 0.001 --effort fast", r"--max-drop allows 0\.001(.|\n)*layers that lose most", r"calibration", 3),
+    # what goes into the bundle
+    Bad("labels-missing", f"{GOOD} --labels nowhere.txt", r"nowhere\.txt"),
+    Bad("labels-too-few", f"{GOOD} --labels {{shop}}/labels-3.txt", r"3 names"),
+    Bad("labels-without-folders", f"{GOOD} --labels from-folder", r"from-folder"),
+    Bad("version-of-words", f"{GOOD} --model-version newest", r"newest"),
+    Bad("epoch-negative", f"{GOOD} --security-epoch -1", r"security_epoch must not be negative"),
+    Bad("name-of-blanks", GOOD.split() + ["--name", " "], r"(?i)name"),  # type: ignore[arg-type]
+    Bad("golden-zero", f"{GOOD} --golden 0", r"--golden 0", None),
+    Bad("effort-unknown", f"{GOOD} --effort heroic", r"heroic", None, 2),
+    Bad("output-in-no-folder", f"{GOOD} -o nowhere/out.edgekit", r"nowhere", r"mkdir"),
+    Bad("output-is-a-folder", f"{GOOD} -o {{shop}}/empty-folder", r"empty-folder", None),
+    Bad("unknown-option", f"{GOOD} --quantise", r"--quantise", None, 2),
+    Bad("unknown-command", "convart x", r"convart", None, 2),
+    # run and inspect
+    Bad("run-without-trust", "run {shop}/good.edgekit x.npy", r"(?i)trust|signed", r"--unsigned"),
+    Bad("run-with-trust", "run {shop}/good.edgekit x.npy --trust key.pem", r"(?i)signature", r"--unsigned"),
+    Bad("run-missing-input", "run {shop}/good.edgekit nowhere.npy --unsigned", r"nowhere\.npy", None),
+    Bad("run-input-of-other-shape", "run {shop}/good.edgekit {shop}/wide.npy --unsigned", r"wide\.npy"),
+    Bad("run-truncated-bundle", "run {shop}/cut.edgekit {shop}/good.npy --unsigned", r"cut\.edgekit", None),
+    Bad("run-bundle-with-a-flipped-bit", "run {shop}/flipped.edgekit {shop}/good.npy --unsigned", r"flipped\.edgekit", None),
+    Bad("run-missing-bundle", "run nowhere.edgekit x.npy --unsigned", r"nowhere\.edgekit", None),
+    Bad("run-no-bundle", "run {shop}/float.tflite x.npy --unsigned", r"(?i)tflite|bundle"),
+    Bad("run-no-input", "run {shop}/like.edgekit --unsigned", r"INPUT", None, 2),
+    Bad("inspect-garbage", "inspect {shop}/notes.txt", r"notes\.txt|neither"),
+    Bad("inspect-truncated", "inspect {shop}/cut.tflite", r"not a sound \.tflite", r"interrupted"),
+    Bad("inspect-missing", "inspect nowhere.tflite", r"nowhere\.tflite", None),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def shop(
+    made_by: Callable[[str], Path], worker: Worker, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Models and data of every kind, most of them broken."""
+    folder = tmp_path_factory.mktemp("shop")
+    peer = made_by("peer_models")
+    _models(folder, peer, load_float(peer / "cnn.keras", SourceOptions(), worker).flatbuffer)
+    _arrays(folder, np.load(peer / "samples.npy"))
+    _folders(folder)
+    bundle = run(
+        Request(model=folder / "float.tflite", target="rpi4", calibration=str(folder / "good.npy"), effort="fast")
+    ).bundle
+    (folder / "good.edgekit").write_bytes(bundle)
+    (folder / "cut.edgekit").write_bytes(bundle[:-100])
+    middle = len(bundle) // 2
+    (folder / "flipped.edgekit").write_bytes(
+        bundle[:middle] + bytes([bundle[middle] ^ 1]) + bundle[middle + 1 :]
+    )
+    (folder / "labels-3.txt").write_text("one\ntwo\nthree\n")
+    (folder / "word.csv").write_text("\n".join(",".join(["0.5"] * 431 + ["word"]) for _ in range(20)))
+    (folder / "samples.py").write_text(
+        "import numpy as np\n"
+        "def raises():\n    yield np.zeros((12, 12, 3), np.float32)\n    raise ValueError('oh dear')\n"
+        "def bad_metric(outputs, label):\n    return 'good'\n"
+        "def distance(outputs, label):\n    return float(np.abs(outputs['scores']).sum())\n"
+        "distance.higher_is_better = False\n"
+    )
+    return folder
+
+
+def _models(folder: Path, peer: Path, float_model: bytes) -> None:
+    keras = (peer / "cnn.keras").read_bytes()
+    (folder / "cnn.keras").write_bytes(keras)
+    (folder / "cut.keras").write_bytes(keras[: len(keras) // 2])
+    (folder / "float.tflite").write_bytes(float_model)
+    (folder / "cut.tflite").write_bytes(float_model[: len(float_model) // 2])
+    (folder / "empty.keras").write_bytes(b"")
+    (folder / "notes.txt").write_text("this is not a model, it is a note about one\n")
+    with zipfile.ZipFile(folder / "model.pt", "w") as archive:
+        archive.writestr("model/data.pkl", pickle.dumps({}))
+        archive.writestr("model/version", "3\n")
+    # ir_version = 8, producer_name = "pytorch": the first two fields of an ONNX ModelProto
+    (folder / "model.onnx").write_bytes(b"\x08\x08\x12\x07pytorch" + bytes(64))
+    with zipfile.ZipFile(folder / "like.edgekit", "w") as archive:
+        archive.writestr("manifest.json", "{}")
+        archive.writestr("model.tflite", float_model)
+
+
+def _arrays(folder: Path, samples: np.ndarray) -> None:
+    raw = ((samples + 1) * 127).astype(np.uint8)
+    nan, inf = samples.copy(), samples.copy()
+    nan[7, 0, 0, 0], inf[3, 1, 1, 1] = np.nan, np.inf
+    labels = np.arange(len(samples)) % 5
+    for name, array in {
+        "good": samples, "none": samples[:0], "one": samples[:1], "nan": nan, "inf": inf,
+        "wide": np.tile(samples, (1, 2, 2, 1)), "first": samples.transpose(0, 3, 1, 2),
+        "constant": np.full_like(samples, 0.5), "objects": np.array([{}] * 20),
+    }.items():  # fmt: skip
+        np.save(folder / f"{name}.npy", array)
+    (folder / "cut.npy").write_bytes((folder / "good.npy").read_bytes()[:9000])
+    np.savez(folder / "raw.npz", x=raw)
+    np.savez(folder / "many.npz", a=raw, b=raw)
+    np.savez(folder / "uneven.npz", x=raw, y=labels[:5])
+    np.savez(folder / "labelled.npz", x=samples, y=labels)
+    np.savez(folder / "class-9.npz", x=samples, y=np.where(labels == 4, 9, labels))
+
+
+def _folders(folder: Path) -> None:
+    for name in ("empty-folder", "texts", "photos", "sound-photos"):
+        (folder / name).mkdir()
+    (folder / "texts" / "a.txt").write_text("a")
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        image = Image.fromarray(generator.integers(0, 255, (20, 20, 3), np.uint8))
+        image.save(folder / "sound-photos" / f"{number}.png")
+        image.save(folder / "photos" / f"{number}.png")
+    (folder / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and then nothing")
+
+
+def run_command(bad: Bad, shop: Path, here: Path, *more: str) -> int:
+    words = bad.command if isinstance(bad.command, list) else bad.command.split()
+    with pytest.raises(SystemExit) as ended:
+        main([word.format(shop=shop, here=here) for word in (*words, *more)])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.name)
+def test_bad_invocation(
+    bad: Bad, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(shop.rglob("*"))
+    assert run_command(bad, shop, tmp_path) == bad.code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert "internal error" not in err
+    message, _, hint = err.partition("\nhint: ")
+    assert re.search(bad.error, message), err
+    if bad.hint is not None:
+        assert re.search(bad.hint, hint), err
+    assert list(tmp_path.iterdir()) == []
+    assert [path for path in sorted(shop.rglob("*")) if "__pycache__" not in path.parts] == [
+        path for path in before if "__pycache__" not in path.parts
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad", [row for row in TABLE if row.name in ("nan", "unknown-target", "effort-unknown")], ids=lambda b: b.name
+)
+def test_bad_invocation_in_json(
+    bad: Bad, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(bad, shop, tmp_path, "--json") == bad.code
+    error = json.loads(capfd.readouterr().out)["error"]
+    assert error.keys() == {"kind", "message", "hint"}
+    assert re.search(bad.error, error["message"])
+
+
+def test_the_table_is_long_enough_and_names_no_row_twice() -> None:
+    names = [bad.name for bad in TABLE]
+    assert len(set(names)) == len(names) >= 45
