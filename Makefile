@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint format benchmarks lock clean
+.PHONY: demo test lint format lock clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/digits/demo.py

@@ -1,31 +1,32 @@
-"""Accuracy of int8 beside float: plain TFLiteConverter, `edgekit --effort fast` and `--effort balanced`, in one run.
+"""Accuracy of int8 beside float: plain TFLiteConverter and `edgekit convert` at both efforts, in one run.
 
     python benchmarks/accuracy.py [--data FOLDER] [--only mobilenet,speech,fashion,har,digits]
 
-Without --data only scikit-learn's digits are measured; benchmarks/README.md says what FOLDER holds. Every column is scored by
-scoring.py, which shares no code with edgekit, and edgekit's own report must say the same or the script ends with 1.
+Without --data only scikit-learn's digits are measured; benchmarks/README.md says what FOLDER holds. Every row
+is scored by scoring.py, which shares no code with edgekit; where edgekit's own report says something else,
+this ends with 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from cases import HERE, NEED_DATA, QUIET, Case, digits
+from cases import HERE, NEED_DATA, Case, digits
+from commands import Converted, edgekit_convert, output_of
 from scoring import Score, classes, score
 
-EDGEKIT = Path(sys.executable).parent / "edgekit"
 MAX_DROP_PP = 1.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="NAME,...")
     words = parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> None:
     sys.exit(0 if all(held) else 1)
 
 
-def measure(make: object, data: Path | None) -> bool:
+def measure(make: Callable[[Path | None, Path], Case], data: Path | None) -> bool:
     """Prints the table of one case; says whether edgekit's own figures were confirmed."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -44,45 +45,36 @@ def measure(make: object, data: Path | None) -> bool:
         models = peer(case, work)
         reports = {}
         for effort in ("fast", "balanced"):
-            reports[effort], models[f"edgekit {effort}"] = edgekit(case, effort, work)
+            converted = edgekit(case, effort, work)
+            reports[effort], models[f"edgekit {effort}"] = converted.report, converted.model
     answers = {how: classes(model, case.evaluation_inputs) for how, model in models.items()}
     scores = {how: score(each, answers["float"], case.labels) for how, each in answers.items()}
-    print(f"\n{case.title}: {len(case.calibration_inputs)} calibration, {len(case.labels)} evaluation samples")
+    counts = f"{len(case.calibration_inputs)} calibration, {len(case.labels)} evaluation samples"
+    print(f"\n{case.title}: {counts}")
     print_table(scores, {how: len(model) for how, model in models.items()})
     print(f"balanced chose: {chosen(reports['balanced'])}")
     print_bars(case, scores["edgekit balanced"])
-    return all([confirm(reports[effort], scores, f"edgekit {effort}") for effort in reports])
+    confirmed = [confirm(reports[effort], scores, f"edgekit {effort}") for effort in reports]
+    return all(confirmed)
 
 
 def peer(case: Case, work: Path) -> dict[str, bytes]:
     np.save(work / "samples.npy", case.calibration_inputs)
-    command = [sys.executable, HERE / "tfliteconverter.py", case.loader, case.model, "samples.npy", "."]
-    run([str(word) for word in command], work)
+    script = HERE / "tfliteconverter.py"
+    output_of([sys.executable, script, case.loader, case.model, "samples.npy", "."], work)
     return {
         "float": (work / "float.tflite").read_bytes(),
         "TFLiteConverter": (work / "int8.tflite").read_bytes(),
     }
 
 
-def edgekit(case: Case, effort: str, work: Path) -> tuple[dict, bytes]:
-    bundle = f"{effort}.edgekit"
-    command = [
-        EDGEKIT, "convert", case.model, "--target", "raspberry-pi-4", "--calibration", case.calibration,
-        *case.words, "--evaluation", case.evaluation, "--effort", effort, "--json", "-o", bundle,
-    ]  # fmt: skip
-    report = json.loads(run([str(word) for word in command], work))
-    used = report["calibration"]["samples"]
+def edgekit(case: Case, effort: str, work: Path) -> Converted:
+    data = ("--calibration", case.calibration, "--evaluation", case.evaluation)
+    converted = edgekit_convert(case.model, *data, *case.words, "--effort", effort, cwd=work)
+    used = converted.report["calibration"]["samples"]
     if used != len(case.calibration_inputs):
         raise SystemExit(f"edgekit calibrated on {used} samples, the peer on {len(case.calibration_inputs)}")
-    with zipfile.ZipFile(work / bundle) as archive:
-        return report, archive.read("model.tflite")
-
-
-def run(command: list[str], work: Path) -> str:
-    done = subprocess.run(command, cwd=work, env=QUIET, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return done.stdout
+    return converted
 
 
 def print_table(scores: dict[str, Score], sizes: dict[str, int]) -> None:
@@ -108,7 +100,8 @@ def chosen(report: dict) -> str:
 
 
 def print_bars(case: Case, balanced: Score) -> None:
-    print(f"bar: loses at most {MAX_DROP_PP:g} point of float's top-1: {verdict(-balanced.difference <= MAX_DROP_PP)}")
+    met = -balanced.difference <= MAX_DROP_PP
+    print(f"bar: loses at most {MAX_DROP_PP:g} point of float's top-1: {verdict(met)}")
     if case.least_agreement is not None:
         met = balanced.agreement >= case.least_agreement
         print(f"bar: agrees with float on at least {case.least_agreement:g} %: {verdict(met)}")

@@ -1,21 +1,19 @@
-"""What is measured: a trained model, its calibration and evaluation samples, and the words that edgekit is given for them."""
+"""What is measured: trained models, their samples, and what edgekit is told of them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from commands import output_of
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-HAR_CALIBRATION = FASHION_CALIBRATION = 200
+CALIBRATION_ROWS = 200  # of the training samples, for the networks of our own
 EVERY = 5  # of the speech clips, every fifth calibrates and the others evaluate
-QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +26,7 @@ class Case:
         model: The trained model.
         calibration: What --calibration is given.
         evaluation: What --evaluation is given.
+        pool: What --calibration is given where fewer samples are drawn; none of them evaluates.
         words: Further words of the command: the preprocessing.
         calibration_inputs: float32, (n, ...): the very same calibration samples, preprocessed here.
         evaluation_inputs: float32, (n, ...).
@@ -40,6 +39,7 @@ class Case:
     model: Path
     calibration: str
     evaluation: str
+    pool: str
     words: tuple[str, ...] = ()
     calibration_inputs: np.ndarray
     evaluation_inputs: np.ndarray
@@ -57,6 +57,7 @@ def mobilenet(data: Path, work: Path) -> Case:
         model=data / "models" / "mobilenet_v1_0.25_224.h5",
         calibration=str(photos / "calibration"),
         evaluation=str(photos / "evaluation"),
+        pool=str(photos / "calibration"),
         words=("--range", "-1,1"),
         calibration_inputs=x / np.float32(127.5) - 1,
         evaluation_inputs=evaluation_x / np.float32(127.5) - 1,
@@ -77,6 +78,7 @@ def speech(data: Path, work: Path) -> Case:
         model=data / "models" / "ds_cnn_kws_saved_model",
         calibration="calibration.npz",
         evaluation="evaluation.npz",
+        pool="calibration.npz",
         calibration_inputs=x[calibrates],
         evaluation_inputs=x[~calibrates],
         labels=y[~calibrates],
@@ -87,7 +89,7 @@ def fashion(data: Path, work: Path) -> Case:
     file = data / "fashion-mnist.npz"
     train("fashion", file, work / "fashion.keras")
     arrays = np.load(file)
-    calibration = arrays["x_train"][:FASHION_CALIBRATION]
+    calibration = arrays["x_train"][:CALIBRATION_ROWS]
     np.savez(work / "calibration.npz", x=calibration)
     return Case(
         title="depthwise CNN of our own, Fashion-MNIST",
@@ -95,6 +97,7 @@ def fashion(data: Path, work: Path) -> Case:
         model=work / "fashion.keras",
         calibration="calibration.npz",
         evaluation=f"{file}#x_test,y_test",
+        pool=f"{file}#x_train,y_train",
         words=("--range", "0,1"),
         calibration_inputs=calibration[..., None] / np.float32(255),
         evaluation_inputs=arrays["x_test"][..., None] / np.float32(255),
@@ -106,7 +109,7 @@ def har(data: Path, work: Path) -> Case:
     file = data / "uci-har.npz"
     train("har", file, work / "har.keras")
     arrays = np.load(file)
-    calibration = arrays["x_train"][:HAR_CALIBRATION]
+    calibration = arrays["x_train"][:CALIBRATION_ROWS]
     np.savez(work / "calibration.npz", x=calibration)
     return Case(
         title="1-D CNN of our own, UCI HAR",
@@ -114,6 +117,7 @@ def har(data: Path, work: Path) -> Case:
         model=work / "har.keras",
         calibration="calibration.npz",
         evaluation=f"{file}#x_test,y_test",
+        pool=f"{file}#x_train,y_train",
         calibration_inputs=calibration.astype(np.float32),
         evaluation_inputs=arrays["x_test"].astype(np.float32),
         labels=arrays["y_test"],
@@ -122,7 +126,7 @@ def har(data: Path, work: Path) -> Case:
 
 def digits(data: Path | None, work: Path) -> Case:
     script = HERE.parent / "examples" / "digits" / "train.py"
-    subprocess.run([sys.executable, script, work], check=True, env=QUIET)
+    output_of([sys.executable, script, work], work)
     arrays = np.load(work / "evaluation.npz")
     return Case(
         title="small CNN, scikit-learn's digits",
@@ -130,6 +134,7 @@ def digits(data: Path | None, work: Path) -> Case:
         model=work / "digits.keras",
         calibration="calibration.npz",
         evaluation="evaluation.npz",
+        pool="calibration.npz",
         words=("--range", "0,1"),
         calibration_inputs=np.load(work / "calibration.npz")["x"] / np.float32(255),
         evaluation_inputs=arrays["x"] / np.float32(255),
@@ -148,4 +153,4 @@ def read_photos(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(name: str, data: Path, out: Path) -> None:
-    subprocess.run([sys.executable, HERE / "train.py", name, data, out], check=True, env=QUIET)
+    output_of([sys.executable, HERE / "train.py", name, data, out], out.parent)

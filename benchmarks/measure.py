@@ -1,8 +1,7 @@
-"""Runs commands and measures what they cost as a whole: wall time, and peak memory of the process and all its children."""
+"""What a command costs as a whole: wall time, and peak memory of the process and all its children."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from commands import quiet_environment
 
 SAMPLE_EVERY_S = 0.02
 
@@ -38,10 +38,6 @@ def run(command: Sequence[str | Path], cwd: Path) -> Cost:
     if process.returncode != 0:
         raise SystemExit((cwd / "output.txt").read_text())
     return Cost(time.perf_counter() - begin, peak / 1e6)
-
-
-def quiet_environment() -> dict[str, str]:
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def _tree_rss(process: psutil.Process) -> int:

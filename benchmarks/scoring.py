@@ -1,4 +1,4 @@
-"""Scores a .tflite with numpy and LiteRT alone, so that one yardstick, which is not edgekit's, measures every column."""
+"""Scores a .tflite with numpy and LiteRT alone: one yardstick, which is not edgekit's, for every row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESAMPLES = 20_000
 
 
 def classes(model: bytes, samples: np.ndarray) -> np.ndarray:
-    """The class that the model gives each float sample, shape (n,); int8 models are fed with their own scale."""
+    """The class that the model gives each float sample, shape (n,); quantizes the input of an int8 model."""
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

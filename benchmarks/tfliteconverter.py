@@ -1,8 +1,8 @@
 """The peer, as its users write it: `python tfliteconverter.py LOADER MODEL SAMPLES.npy FOLDER`.
 
-Writes FOLDER/float.tflite and FOLDER/int8.tflite: plain TFLiteConverter, weights per channel (its default), inputs and outputs
-int8, and the samples as representative data. LOADER is what the model needs: `keras` (Keras 3), `keras2` (an old .h5,
-through tf_keras) or `v1` (a SavedModel that only the compat.v1 converter reads).
+Writes FOLDER/float.tflite and FOLDER/int8.tflite: plain TFLiteConverter, weights per channel (its default),
+inputs and outputs int8, the samples as representative data. LOADER is what the model needs: `keras`
+(Keras 3), `keras2` (an old .h5, through tf_keras) or `v1` (a SavedModel that only compat.v1 reads).
 """
 
 from __future__ import annotations

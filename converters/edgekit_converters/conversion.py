@@ -5,49 +5,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgekit.arrays import write_arrays
 from edgekit.bundle import GOLDEN, MANIFEST, MODEL, REFERENCE, write_bundle
-from edgekit.errors import AccuracyContractError, DataError, EdgekitError, NoDataError
-from edgekit.files import ensure_writable, write_atomically
+from edgekit.errors import AccuracyContractError, DataError, EdgekitError
+from edgekit.files import write_atomically
 from edgekit.strictjson import dump
-from edgekit_converters.calibration import CalibrationSet, open_set
-from edgekit_converters.evaluate import Evaluation, evaluate
-from edgekit_converters.golden import draw_inputs, golden_arrays, probe
-from edgekit_converters.labels import check_labels, read_labels
+from edgekit_converters.calibration import CalibrationSet, DataSpec, open_set
+from edgekit_converters.calibration.checks import check_classes
+from edgekit_converters.early import Settled, settle
+from edgekit_converters.evaluate import Evaluation, evaluate, rehearse
+from edgekit_converters.golden import draw_inputs, golden_arrays, probe, require_room
+from edgekit_converters.labels import FROM_FOLDER, check_labels, folder_labels
 from edgekit_converters.manifests import make_manifest
-from edgekit_converters.metrics import Metric, parse_metric
+from edgekit_converters.metrics import Metric
+from edgekit_converters.metrics.classification import TopK, class_count
 from edgekit_converters.progress import SILENT, Progress
 from edgekit_converters.quantize.pipeline import Int8Model, Samples, keep_quantized, quantize_model
 from edgekit_converters.reference import OFFSET, reference_histograms
 from edgekit_converters.report import Report, Sizes
 from edgekit_converters.request import Request
-from edgekit_converters.runner import Runner
+from edgekit_converters.runner import PortNames, Runner, run_once
 from edgekit_converters.sources import FloatModel, load_float
 from edgekit_converters.worker import Worker
 from edgekit_targets.catalog import load_target
+from edgekit_targets.tflite import read_graph
 
 
 def convert(
     model: object,
     *,
     target: str,
-    calibration: str | Path | None,
+    calibration: DataSpec | None,
     output: str | Path | None = None,
     progress: Progress = SILENT,
-    **words: object,
+    **words: Any,
 ) -> Report:
     """Converts a trained model into a strictly int8 bundle for a device.
 
     Args:
         model: Path of a .keras, .h5, SavedModel or .tflite, or a `keras.Model`, a `tf.function` or a concrete function.
         target: Name of the device, such as "raspberry-pi-4".
-        calibration: Where the calibration samples are.
+        calibration: Where the calibration samples are: a path, ``file.py:function``, or a function that yields samples.
         output: The bundle to write; None writes nothing and only reports.
         progress: Is told how far the work has come.
-        **words: Any other field of `edgekit_converters.request.Request`, such as ``range=(-1, 1)`` or ``evaluation="test/"``.
+        **words: Any other field of `edgekit_converters.request.Request`, such as ``range=(-1, 1)`` or
+            ``evaluation="test/"``.
 
     Returns:
         What was measured.
@@ -60,9 +66,9 @@ def convert(
     request = Request(
         model=model,
         target=target,
-        calibration=None if calibration is None else str(calibration),
+        calibration=calibration,
         output=None if output is None else Path(output),
-        **words,  # type: ignore[arg-type]  # a wrong word is a TypeError of the dataclass
+        **words,
     )
     return run(request, progress).report
 
@@ -83,23 +89,24 @@ class Conversion:
 def run(request: Request, progress: Progress = SILENT) -> Conversion:
     """Does what `request` says; see `convert`."""
     request = replace(request, target=load_target(request.target).name)
-    metric = _refuse_early(request)
+    settled = settle(request)
     with Worker(log=progress.status) as worker:
         source = load_float(request.model, request.source_options(), worker)
-        data = _open_data(request, source)
+        data = _open_data(request, source, settled)
+        if data.evaluation is not None:
+            _rehearse(source, data, data.evaluation, settled.metric, worker)
         made = _make_int8(request, source, data.calibration, worker, progress)
-        check_labels(data.labels, Runner(made.model).outputs)
-        evaluation = _evaluate(made, data.evaluation, metric, request.cores, progress)
+        evaluation = _evaluate(made, data.evaluation, settled.metric, request.cores, progress)
         with progress.bar("recording the reference", len(data.calibration)) as step:
-            histograms = reference_histograms(made.model, (x for _, x in data.calibration), step)
-        golden = _golden(request, made.model, histograms, worker)
+            histograms = reference_histograms(made.model, (x for _, x in data.calibration), data.names, step)
+        golden = _golden(request, made.model, data.names, histograms, worker)
     report = Report(
         kind=source.kind,
         notes=(*source.notes, *made.notes),
         manifest=make_manifest(
-            request, made, data.calibration, evaluation, data.labels, golden=golden is not None
+            request, made, data.calibration, evaluation, data.labels, data.names, golden=golden is not None
         ),
-        sizes=Sizes(len(source.flatbuffer), len(made.model)),
+        sizes=Sizes(None if source.quantized else len(source.flatbuffer), len(made.model)),
         audit=made.audit,
         choice=made.choice,
         evaluation=evaluation,
@@ -112,28 +119,16 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
     return Conversion(report, bundle)
 
 
-def _refuse_early(request: Request) -> Metric | str | None:
-    """Refuses all that can be refused before TensorFlow starts, and returns the metric, the user's own one loaded."""
-    request.check()
-    parsed = None if request.metric is None else parse_metric(request.metric)
-    if request.output is not None:
-        ensure_writable(request.output)
-    if request.calibration is None:
-        raise NoDataError(
-            "there are no calibration data, and int8 ranges can only be set by real samples",
-            hint="--calibration DATA: 100 to 500 samples of what the device will see (.npz, .npy, .csv or a folder)",
-        )
-    return parsed if isinstance(parsed, Metric) else request.metric
-
-
 @dataclass(frozen=True, slots=True)
 class _Data:
     calibration: CalibrationSet
     evaluation: CalibrationSet | None
     labels: tuple[str, ...] | None
+    names: PortNames
+    outputs: Mapping[str, tuple[int, ...]]
 
 
-def _open_data(request: Request, source: FloatModel) -> _Data:
+def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
     inputs = tuple(replace(spec, layout=request.layout_of(spec)) for spec in source.inputs)
     unknown = request.names_inputs() - {spec.name for spec in inputs}
     if unknown:
@@ -142,7 +137,7 @@ def _open_data(request: Request, source: FloatModel) -> _Data:
             hint="its inputs are: " + ", ".join(spec.name for spec in inputs),
         )
     said = {spec.name: request.said(spec) for spec in inputs}
-    calibration = open_set(request.calibration, inputs, said, samples=request.samples, seed=request.seed)
+    calibration = open_set(settled.calibration, inputs, said, samples=request.samples, seed=request.seed)
     evaluation = None
     if request.evaluation is not None:
         if source.quantized:
@@ -151,8 +146,35 @@ def _open_data(request: Request, source: FloatModel) -> _Data:
                 hint="drop --evaluation and --max-drop, or convert the float model",
             )
         evaluation = open_set(request.evaluation, inputs, said, for_calibration=False)
-    sets = [calibration] if evaluation is None else [calibration, evaluation]
-    return _Data(calibration, evaluation, read_labels(request.labels, sets))
+    labels = settled.labels
+    if request.labels == FROM_FOLDER:
+        labels = folder_labels([calibration] if evaluation is None else [calibration, evaluation])
+    main = read_graph(source.flatbuffer).main
+    shapes = (main.tensors[index].shape for index in main.outputs)
+    outputs = dict(zip(source.outputs, shapes, strict=True))
+    require_room(request.golden, [spec.shape for spec in inputs], list(outputs.values()))
+    if labels is not None:
+        check_labels(labels, outputs)
+    names = PortNames(tuple(spec.name for spec in inputs), source.outputs)
+    return _Data(calibration, evaluation, labels, names, outputs)
+
+
+def _rehearse(
+    source: FloatModel,
+    data: _Data,
+    evaluation: CalibrationSet,
+    metric: Metric | str | None,
+    worker: Worker,
+) -> None:
+    """Judges the first evaluation sample, so that labels or a metric that do not fit are refused before the long part."""
+
+    def answers(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return worker.call("run the float model once", run_once, source.flatbuffer, inputs)
+
+    chosen = rehearse(*next(iter(evaluation)), answers, metric)
+    classes = class_count(data.outputs[chosen.output]) if isinstance(chosen, TopK) else None
+    if classes is not None:
+        check_classes(evaluation.source, classes)
 
 
 def _make_int8(
@@ -176,18 +198,18 @@ def _evaluate(
         return None
     exact, rough = (Runner(model, threads=threads) for model in (made.float_model, made.model))
     with progress.bar("evaluating", len(samples)) as step:
-        return evaluate(samples, exact.run_real, rough.run_real, metric, step)
+        return evaluate(samples, exact.run_real, rough.run_real, metric, lambda _: step(1))
 
 
 def _golden(
-    request: Request, model: bytes, histograms: Mapping[str, np.ndarray], worker: Worker
+    request: Request, model: bytes, names: PortNames, histograms: Mapping[str, np.ndarray], worker: Worker
 ) -> dict[str, np.ndarray] | None:
     """The golden arrays; None for a model with an input that has no histogram to draw from."""
-    inputs = Runner(model).inputs
+    inputs = Runner(model, names).inputs
     if not all(spec.dtype in OFFSET for spec in inputs):
         return None
     drawn = draw_inputs(histograms, inputs, request.golden)
-    return worker.call("compute the golden outputs", golden_arrays, model, drawn)
+    return worker.call("compute the golden outputs", golden_arrays, model, drawn, names)
 
 
 def _hold_contract(request: Request, report: Report) -> None:
@@ -199,6 +221,7 @@ def _hold_contract(request: Request, report: Report) -> None:
         f"{request.max_drop:g}; no bundle is written\n\n{report.render()}\n\n"
         f"the layers that lose most:\n{report.render_worst_layers()}",
         hint="give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
+        report=report.to_json(),
     )
 
 

@@ -214,6 +214,29 @@ def evaluate(
     return tally.evaluation(done)
 
 
+def rehearse(
+    sample: LabelledSample, inputs: Mapping[str, FloatArray], float_model: Model, metric: Metric | str | None
+) -> Metric:
+    """Judges one sample by the float model alone, so that a metric that does not fit is known before int8 exists.
+
+    Args:
+        sample: The first that `evaluate` will see.
+        inputs: Its model input.
+        float_model: As for `evaluate`.
+        metric: As for `evaluate`.
+
+    Returns:
+        The metric that `evaluate` will use.
+
+    Raises:
+        MetricError: The metric, the label or the outputs do not fit.
+    """
+    told = _answer(sample, inputs, float_model, "float")
+    tally = _Tally(choose_metric(metric, told), by_default=metric is None, labelled=sample.label is not None)
+    tally.add(told, told)
+    return tally.metric
+
+
 def _answer(sample: LabelledSample, inputs: Mapping[str, FloatArray], model: Model, which: str) -> Answer:
     outputs = {name: np.asarray(array, dtype=np.float32) for name, array in model(inputs).items()}
     answer = Answer(outputs=outputs, label=sample.label, inputs=inputs, origin=sample.origin)

@@ -14,29 +14,18 @@ from edgekit_converters.evaluate import Evaluation
 from edgekit_converters.golden import SEED, TOLERANCE_STEPS
 from edgekit_converters.quantize.pipeline import Int8Model
 from edgekit_converters.request import Request
-from edgekit_converters.runner import Runner, TensorIO
+from edgekit_converters.runner import PortNames, Runner, TensorIO
 from edgekit_targets.tflite import read_graph
 
 PACKAGES = ("ai-edge-litert", "keras", "numpy", "tensorflow", "tf-keras")
 
 # The x86-64 and Arm extensions that XNNPACK and TensorFlow choose kernels by; the others change no result.
 CPU_FEATURES = frozenset(
-    [
-        "sse4_1",
-        "avx",
-        "avx2",
-        "fma",
-        "f16c",
-        "avx512f",
-        "avx512_vnni",
-        "avx_vnni",
-        "asimd",
-        "asimddp",
-        "asimdhp",
-        "i8mm",
-        "sve",
-    ]
-)
+    {
+        "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni",
+        "asimd", "asimddp", "asimdhp", "i8mm", "sve",
+    }
+)  # fmt: skip
 
 
 def make_manifest(
@@ -45,6 +34,7 @@ def make_manifest(
     calibration: CalibrationSet,
     evaluation: Evaluation | None,
     labels: Sequence[str] | None,
+    names: PortNames,
     *,
     golden: bool,
 ) -> Manifest:
@@ -56,11 +46,12 @@ def make_manifest(
         calibration: What calibrated it.
         evaluation: What it costs, if that was measured.
         labels: Class names, or None.
+        names: Of the inputs and outputs.
         golden: Whether the bundle has golden inputs.
     """
-    runner = Runner(made.model)
+    runner = Runner(made.model, names)
     return Manifest(
-        name=request.name or default_name(request),
+        name=request.bundle_name,
         version=request.model_version,
         security_epoch=request.security_epoch,
         targets=(request.target,),
@@ -80,14 +71,8 @@ def make_manifest(
         accuracy=None if evaluation is None else _accuracy(evaluation),
         exceptions=made.exceptions,
         runtime={"model.tflite": least_runtime(made.model)},
-        golden=GoldenRecord(request.golden, SEED, "drawn", TOLERANCE_STEPS) if golden else None,
+        golden=_golden(request.golden) if golden else None,
     )
-
-
-def default_name(request: Request) -> str:
-    """The stem of the output, else of the model's path, else "model"."""
-    path = request.output or (Path(request.model) if isinstance(request.model, str | Path) else None)
-    return path.stem if path is not None and path.stem else "model"
 
 
 def tools() -> dict[str, str]:
@@ -145,6 +130,12 @@ def _input_spec(tensor: TensorIO, calibration: CalibrationSet) -> TensorSpec:
         spec.zero_point,
         layout,
         calibration.preprocessing[tensor.name],
+    )
+
+
+def _golden(count: int) -> GoldenRecord:
+    return GoldenRecord(
+        count, SEED, "drawn", {str(kernels): steps for kernels, steps in TOLERANCE_STEPS.items()}
     )
 
 

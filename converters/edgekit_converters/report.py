@@ -17,11 +17,11 @@ class Sizes:
     """Of the models, in bytes.
 
     Attributes:
-        float_bytes: The float .tflite.
+        float_bytes: The float .tflite; None where the model came quantized.
         int8_bytes: The int8 one.
     """
 
-    float_bytes: int
+    float_bytes: int | None
     int8_bytes: int
 
 
@@ -96,9 +96,12 @@ class Report:
         exceptions = self.manifest.exceptions
         if not exceptions:
             return f"strictly int8: {count} operators, inputs and outputs included"
-        return f"int8 but for {len(exceptions)} named exceptions: {'; '.join(exceptions)}"
+        plural = "" if len(exceptions) == 1 else "s"
+        return f"int8 but for {len(exceptions)} named exception{plural}: {'; '.join(exceptions)}"
 
     def _size_line(self) -> str:
+        if self.sizes.float_bytes is None:
+            return kilobytes(self.sizes.int8_bytes)
         ratio = self.sizes.float_bytes / self.sizes.int8_bytes
         return f"{kilobytes(self.sizes.int8_bytes)} ({ratio:.1f}x smaller than float, {kilobytes(self.sizes.float_bytes)})"
 

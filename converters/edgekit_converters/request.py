@@ -6,14 +6,22 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from edgekit.errors import DataError, EdgekitError
-from edgekit_converters.calibration import InputSpec, SaidPreprocessing
+from edgekit.errors import DataError, EdgekitError, InvalidManifestError
+from edgekit.manifest import LAYOUTS, Identity
+from edgekit_converters.calibration import DataSpec, InputSpec, SaidPreprocessing
+from edgekit_converters.calibration.resolving import check_words
 from edgekit_converters.quantize.recipe import EFFORTS
 from edgekit_converters.sources import SourceOptions
 
 Value = TypeVar("Value")
+Numbers: TypeAlias = float | tuple[float, ...]
+
+MOST_GOLDEN = 1000
+"""Each costs a run with every kernel set, here and again at every start on a device."""
+MOST_THREADS = 1024
+"""Each is an interpreter with the model's activations in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +33,8 @@ class Request:
     Attributes:
         model: Path of the trained model, or a `keras.Model`, a `tf.function` or a concrete function.
         target: Name of the device, as `edgekit targets` lists them.
-        calibration: Where the calibration samples are: ``PATH[#ARRAY[,LABELS]]`` or ``file.py:function``.
+        calibration: Where the calibration samples are: ``PATH[#ARRAY[,LABELS]]``, ``file.py:function``, or from Python the
+            function itself.
         output: The bundle to write; None writes nothing and only reports.
         evaluation: Where labelled samples are, in the same words; None measures no accuracy.
         metric: Name of a metric or ``file.py:function``; None lets the labels decide.
@@ -55,17 +64,17 @@ class Request:
 
     model: object
     target: str
-    calibration: str | None
+    calibration: DataSpec | None
     output: Path | None = None
-    evaluation: str | None = None
+    evaluation: DataSpec | None = None
     metric: str | None = None
     max_drop: float | None = None
     samples: int = 200
     seed: int = 0
     effort: str = "balanced"
     range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
-    mean: tuple[float, ...] | Mapping[str, tuple[float, ...]] | None = None
-    std: tuple[float, ...] | Mapping[str, tuple[float, ...]] | None = None
+    mean: Numbers | Mapping[str, Numbers] | None = None
+    std: Numbers | Mapping[str, Numbers] | None = None
     resize: str | Mapping[str, str] | None = None
     color: str | Mapping[str, str] | None = None
     preprocessed: bool | Collection[str] = False
@@ -86,27 +95,59 @@ class Request:
         """Refuses what no model and no data can make sense of, before any work is done.
 
         Raises:
-            EdgekitError: A word is out of its range.
+            EdgekitError: A word is out of its range, or words contradict each other; the message names the word.
         """
-        if self.effort not in EFFORTS:
-            raise EdgekitError(f"--effort {self.effort}: must be one of {', '.join(EFFORTS)}")
+        self._check_choices()
+        self._check_numbers()
+        self._check_contract()
+        for name in (None, *sorted(self.names_inputs())):
+            check_words(self._said(name))
+        try:
+            Identity(self.bundle_name, self.model_version, self.security_epoch)
+        except InvalidManifestError as error:
+            raise EdgekitError(
+                f"the bundle's {error}", hint="say it with --name, --model-version or --security-epoch"
+            ) from error
+
+    def _check_choices(self) -> None:
+        if isinstance(self.outputs, str) or not all(self.outputs):
+            raise EdgekitError(
+                f"--outputs {self.outputs!r}: holds an empty name, or is no list of names",
+                hint="name the tensors or layers to cut at, as in --outputs boxes,scores",
+            )
+        layouts = self.layout.values() if isinstance(self.layout, Mapping) else (self.layout,)
+        said = (("effort", self.effort, EFFORTS), *(("layout", each, (None, *LAYOUTS)) for each in layouts))
+        for word, value, known in said:
+            if value not in known:
+                names = " or ".join(filter(None, known))
+                raise EdgekitError(f"--{word} {value}: there is no such {word}", hint=f"say {names}")
+
+    def _check_numbers(self) -> None:
         if self.samples < 2:
             raise DataError(
                 f"--samples {self.samples}: one sample sets no range",
                 hint="take at least 20, better 100 or more",
             )
-        for word, value, least in (
-            ("seed", self.seed, 0),
-            ("golden", self.golden, 1),
-            ("security-epoch", self.security_epoch, 0),
-            ("threads", self.threads, 1),
+        for word, value, least, most in (
+            ("seed", self.seed, 0, 2**63 - 1),
+            ("golden", self.golden, 1, MOST_GOLDEN),
+            ("threads", self.threads, 1, MOST_THREADS),
         ):
-            if value is not None and value < least:
-                raise EdgekitError(f"--{word} {value}: must be at least {least}")
+            if value is not None and not least <= value <= most:
+                raise EdgekitError(
+                    f"--{word} {value}: must lie within {least}..{most}",
+                    hint=f"leave --{word} out if in doubt",
+                )
+
+    def _check_contract(self) -> None:
         if self.max_drop is not None and self.evaluation is None:
             raise EdgekitError(
                 "--max-drop is a contract on measured accuracy, and there are no evaluation data",
                 hint="add --evaluation DATA with labelled samples that were not used for training",
+            )
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise EdgekitError(
+                f"--max-drop {self.max_drop:g}: must lie within 0..100", hint="1 allows a loss of one point"
             )
         if self.max_drop is not None and self.metric == "sqnr":
             raise EdgekitError(
@@ -115,6 +156,14 @@ class Request:
             )
         if self.metric is not None and self.evaluation is None:
             raise EdgekitError("--metric needs data to measure on", hint="add --evaluation DATA")
+
+    @property
+    def bundle_name(self) -> str:
+        """What the bundle calls the model: its given name, the stem of the output, that of the model, or "model"."""
+        if self.name is not None:
+            return self.name
+        path = self.output or (Path(self.model) if isinstance(self.model, str | Path) else Path())
+        return path.stem or "model"
 
     @property
     def cores(self) -> int:
@@ -133,14 +182,18 @@ class Request:
 
     def said(self, spec: InputSpec) -> SaidPreprocessing:
         """What is said about the preprocessing of one input."""
+        return self._said(spec.name)
+
+    def _said(self, name: str | None) -> SaidPreprocessing:
+        """What is said of the input of that name; of every input, for None."""
         preprocessed = self.preprocessed
         return SaidPreprocessing(
-            range=_for(self.range, spec.name),
-            mean=_for(self.mean, spec.name),
-            std=_for(self.std, spec.name),
-            resize=_for(self.resize, spec.name),
-            color=_for(self.color, spec.name),
-            preprocessed=preprocessed if isinstance(preprocessed, bool) else spec.name in preprocessed,
+            range=_for(self.range, name),
+            mean=_numbers_for(self.mean, name),
+            std=_numbers_for(self.std, name),
+            resize=_for(self.resize, name),
+            color=_for(self.color, name),
+            preprocessed=preprocessed if isinstance(preprocessed, bool) else name in preprocessed,
         )
 
     def layout_of(self, spec: InputSpec) -> str | None:
@@ -154,5 +207,12 @@ class Request:
         return named if isinstance(self.preprocessed, bool) else named | set(self.preprocessed)
 
 
-def _for(word: Value | Mapping[str, Value] | None, name: str) -> Value | None:
-    return word.get(name) if isinstance(word, Mapping) else word
+def _for(word: Value | Mapping[str, Value] | None, name: str | None) -> Value | None:
+    if isinstance(word, Mapping):
+        return None if name is None else word.get(name)
+    return word
+
+
+def _numbers_for(word: Numbers | Mapping[str, Numbers] | None, name: str | None) -> tuple[float, ...] | None:
+    numbers = (word.get(name) if name is not None else None) if isinstance(word, Mapping) else word
+    return (numbers,) if isinstance(numbers, int | float) else numbers

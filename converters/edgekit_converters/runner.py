@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,11 +28,23 @@ class TensorIO(TensorDetails):
         return stored if self.scale == 0.0 else dequantize(stored, self.scale, self.zero_point)
 
 
+@dataclass(frozen=True, slots=True)
+class PortNames:
+    """What the inputs and outputs of a model are called, in the model's order.
+
+    A model that came quantized is not changed, and its tensors may bear other names than its signature gives them.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 class Runner:
     """One interpreter. Not safe for use by several threads.
 
     Args:
         model: A .tflite with static shapes.
+        names: What to call its inputs and outputs; None takes the names of the tensors.
         threads: Of the interpreter.
         kernels: Which set of kernels.
         preserve_all_tensors: Keep what every operator computed, for `view`.
@@ -44,6 +56,7 @@ class Runner:
     def __init__(
         self,
         model: bytes,
+        names: PortNames | None = None,
         *,
         threads: int = 1,
         kernels: Kernels = "xnnpack",
@@ -54,8 +67,8 @@ class Runner:
             self._interpreter = backend.open(
                 model, threads=threads, kernels=kernels, preserve_all_tensors=preserve_all_tensors
             )
-        self.inputs = tuple(TensorIO(**asdict(details)) for details in self._interpreter.inputs)
-        self.outputs = tuple(TensorIO(**asdict(details)) for details in self._interpreter.outputs)
+        self.inputs = _named(self._interpreter.inputs, names.inputs if names else None)
+        self.outputs = _named(self._interpreter.outputs, names.outputs if names else None)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model on stored (not real) values, and returns copies of what it stored in its outputs."""
@@ -72,6 +85,16 @@ class Runner:
     def view(self, index: int) -> np.ndarray:
         """The memory of any tensor, not a copy: valid, and to be dropped, before the next run."""
         return self._interpreter.view(index)
+
+
+def _named(ports: Sequence[TensorDetails], names: Sequence[str] | None) -> tuple[TensorIO, ...]:
+    called = [port.name for port in ports] if names is None else names
+    return tuple(TensorIO(**asdict(port) | {"name": name}) for port, name in zip(ports, called, strict=True))
+
+
+def run_once(model: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs a model on real values and returns real ones; for the worker, where a crash of the runtime stays."""
+    return Runner(model).run_real(inputs)
 
 
 def runtime_name() -> str:

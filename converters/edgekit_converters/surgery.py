@@ -139,6 +139,34 @@ def set_operator(model: ModelT, operator: OperatorT, name: str, inputs: Sequence
     operator.opcodeIndex = len(model.operatorCodes) - 1
 
 
+def insert_operator(model: ModelT, before: OperatorT, name: str, inputs: Sequence[int], like: int) -> int:
+    """Adds an operator to the main subgraph, version 1 and with default options.
+
+    Args:
+        model: Is changed.
+        before: The operator in front of which it goes.
+        name: The builtin operator ("MUL").
+        inputs: Tensors that it reads.
+        like: A tensor of the type and shape that its output has.
+
+    Returns:
+        The index of its output, a new tensor.
+    """
+    from ai_edge_litert.schema_py_generated import OperatorT
+
+    subgraph = model.subgraphs[0]
+    taken = {tensor_name(subgraph, index) for index in range(len(subgraph.tensors))}
+    output = _duplicate(model, like)
+    made = unique_name(f"{tensor_name(subgraph, like)}/{name.lower()}", taken)
+    subgraph.tensors[output].name = made.encode()
+    operator = OperatorT()
+    operator.outputs = [output]
+    set_operator(model, operator, name, inputs)
+    position = next(index for index, known in enumerate(subgraph.operators) if known is before)
+    subgraph.operators.insert(position, operator)
+    return output
+
+
 def rename_io(model: ModelT, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Names the inputs and outputs of the main subgraph, and makes every tensor's name unique.
 

@@ -120,7 +120,7 @@ TABLE = [
     # run and inspect
     Bad("run-without-trust", "run {shop}/good.edgekit x.npy", r"(?i)trust|signed", r"--unsigned"),
     Bad("run-with-trust", "run {shop}/good.edgekit x.npy --trust key.pem", r"(?i)signature", r"--unsigned"),
-    Bad("run-missing-input", "run {shop}/good.edgekit nowhere.npy --unsigned", r"nowhere\.npy", None),
+    Bad("run-missing-input", "run {shop}/good.edgekit nowhere.npy --unsigned", r"nowhere\.npy: there is no such file", r"folder"),
     Bad("run-input-of-other-shape", "run {shop}/good.edgekit {shop}/wide.npy --unsigned", r"wide\.npy"),
     Bad("run-truncated-bundle", "run {shop}/cut.edgekit {shop}/good.npy --unsigned", r"cut\.edgekit", None),
     Bad("run-bundle-with-a-flipped-bit", "run {shop}/flipped.edgekit {shop}/good.npy --unsigned", r"flipped\.edgekit", None),
@@ -134,9 +134,7 @@ TABLE = [
 
 
 @pytest.fixture(scope="session")
-def shop(
-    made_by: Callable[[str], Path], worker: Worker, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def shop(made_by: Callable[[str], Path], worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models and data of every kind, most of them broken."""
     folder = tmp_path_factory.mktemp("shop")
     peer = made_by("peer_models")
@@ -144,7 +142,9 @@ def shop(
     _arrays(folder, np.load(peer / "samples.npy"))
     _folders(folder)
     bundle = run(
-        Request(model=folder / "float.tflite", target="rpi4", calibration=str(folder / "good.npy"), effort="fast")
+        Request(
+            model=folder / "float.tflite", target="rpi4", calibration=str(folder / "good.npy"), effort="fast"
+        )
     ).bundle
     (folder / "good.edgekit").write_bytes(bundle)
     (folder / "cut.edgekit").write_bytes(bundle[:-100])
@@ -242,7 +242,9 @@ def test_bad_invocation(
 
 
 @pytest.mark.parametrize(
-    "bad", [row for row in TABLE if row.name in ("nan", "unknown-target", "effort-unknown")], ids=lambda b: b.name
+    "bad",
+    [row for row in TABLE if row.name in ("nan", "unknown-target", "effort-unknown")],
+    ids=lambda b: b.name,
 )
 def test_bad_invocation_in_json(
     bad: Bad, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -60,12 +60,19 @@ def test_readme_shows_what_convert_prints(converted: Path) -> None:
     assert "strictly int8" in shown
     for line in filter(None, shown.splitlines()):
         words = re.sub(r"[\d.,%+\[\]]+", "#", line).split()  # figures move a little between machines
-        assert any(re.sub(r"[\d.,%+\[\]]+", "#", other).split() == words for other in printed.splitlines()), line
+        assert any(re.sub(r"[\d.,%+\[\]]+", "#", other).split() == words for other in printed.splitlines()), (
+            line
+        )
 
 
 def test_shell_lines_are_the_two_commands_and_the_two_installs() -> None:
     """`make test` runs this file, test_demo_runs is `make demo`, test_bare_install.py installs the wheel."""
-    assert SHELL == ["make demo", "make test", "pip install 'edgekit[convert]'", "pip install 'edgekit[runtime]'"]
+    assert SHELL == [
+        "make demo",
+        "make test",
+        "pip install 'edgekit[convert]'",
+        "pip install 'edgekit[runtime]'",
+    ]
 
 
 def test_python_of_the_readme(converted: Path) -> None:

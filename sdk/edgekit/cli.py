@@ -11,7 +11,7 @@ import click
 
 from edgekit import console
 from edgekit.commands import SUMMARIES, InstalledCommand, installed_commands
-from edgekit.errors import BrokenCommandError, EdgekitError
+from edgekit.errors import BrokenCommandError, ContractError, EdgekitError
 from edgekit.version import __version__
 
 EXIT_REFUSED = 1
@@ -28,7 +28,7 @@ Exit codes:
 
 \b
 With --json, stdout carries one JSON object and nothing else; an error is
-{"error": {"kind": ..., "message": ..., "hint": ...}}.
+{"error": {"kind": ..., "message": ..., "hint": ...}}, and for exit code 3 also "report".
 
 \b
 Tab completion, for this shell: eval "$(_EDGEKIT_COMPLETE=bash_source edgekit)"
@@ -158,7 +158,10 @@ def report(error: Exception, *, as_json: bool) -> int:
         hint = "this is a bug in edgekit; run it again with EDGEKIT_DEBUG=1 and report the traceback"
         _say(error, message, hint)
     if as_json:
-        console.print_json({"error": {"kind": kind, "message": message, "hint": hint}})
+        said: dict[str, object] = {"error": {"kind": kind, "message": message, "hint": hint}}
+        if isinstance(error, ContractError) and error.report is not None:
+            said["report"] = error.report
+        console.print_json(said)
     return code
 
 

@@ -38,6 +38,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from edgekit_targets.errors import (
@@ -203,9 +204,19 @@ class NotInt8Error(QuantizationError):
 
 
 class ContractError(EdgekitError):
-    """A measured result breaks a contract that the user set."""
+    """A measured result breaks a contract that the user set.
+
+    Attributes:
+        report: What was measured, as JSON values; the command line shows it beside the error under ``--json``.
+    """
 
     exit_code: ClassVar[int] = 3
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, report: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
 
 
 class AccuracyContractError(ContractError):

@@ -105,7 +105,10 @@ def _read(path: Path, spec: TensorSpec) -> Sequence[NDArray[Any] | Path] | NDArr
     if suffix != ".wav" and source == "image":
         return (path,)
     kinds = {"image": "an image or an .npy", "audio": "a .wav or an .npy", "array": "an .npy"}
-    raise InputError(f"{path}: the input '{spec.name}' takes {kinds[source]} file")
+    raise InputError(
+        f"{path}: the input '{spec.name}' takes {kinds[source]} file",
+        hint="save one array with numpy.save(file, array): a sample, or samples along the first axis",
+    )
 
 
 def is_batch(shape: tuple[int, ...], spec: TensorSpec) -> bool:

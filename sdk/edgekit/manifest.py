@@ -257,6 +257,28 @@ class GoldenRecord(Record):
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Identity(Record):
+    """What names one release of a model; a manifest holds these fields as its own.
+
+    Attributes:
+        name: Of the model, for people.
+        version: Of the model, as SemVer has it.
+        security_epoch: Raised when older bundles of this name must no longer run.
+    """
+
+    name: str
+    version: str
+    security_epoch: int
+
+    def _check(self) -> None:
+        trimmed = 0 < len(self.name.strip()) == len(self.name) <= 200
+        require(trimmed, "name", "must have 1 to 200 characters and no space at its ends")
+        semver = f"must be a version such as 1.4.0 (https://semver.org), and is {self.version!r}"
+        require(bool(_SEMVER.fullmatch(self.version)), "version", semver)
+        require(self.security_epoch >= 0, "security_epoch", "must not be negative")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(Record):
     """Everything that a bundle says of itself.
@@ -300,11 +322,7 @@ class Manifest(Record):
     def _check(self) -> None:
         require(self.format == FORMAT, "format", f"must be {FORMAT}, and is {self.format}")
         require(is_release(self.min_edgekit), "min_edgekit", "must be a version such as 0.1.0")
-        trimmed = 0 < len(self.name.strip()) == len(self.name) <= 200
-        require(trimmed, "name", "must have 1 to 200 characters and no space at its ends")
-        semver = f"must be a version such as 1.4.0 (https://semver.org), and is {self.version!r}"
-        require(bool(_SEMVER.fullmatch(self.version)), "version", semver)
-        require(self.security_epoch >= 0, "security_epoch", "must not be negative")
+        Identity(self.name, self.version, self.security_epoch)
         for index, target in enumerate(self.targets):
             slug = f"must be a device name such as raspberry-pi-4, and is {target!r}"
             require(bool(_SLUG.fullmatch(target)), f"targets[{index}]", slug)

@@ -136,9 +136,7 @@ def read_wav(path: Path) -> tuple[NDArray[np.int16], int]:
             channels, width, rate, count = file.getparams()[:4]
             data = file.readframes(count)
     except (wave.Error, EOFError, OSError, RuntimeError) as error:
-        raise BadSampleError(
-            f"{path}: cannot be read as a wave file: {_reason(error)}", hint=_WAV_HINT
-        ) from error
+        raise _unreadable(path, "a wave file", error, _WAV_HINT) from error
     if (channels, width) != (1, 2):
         raise BadSampleError(
             f"{path}: has {channels} channel(s) of {8 * width} bits, and 1 channel of 16 bits is wanted",
@@ -158,7 +156,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except NPY_ERRORS as error:
-        raise BadSampleError(f"{path}: cannot be read as an array: {_reason(error)}") from error
+        raise _unreadable(path, "an array", error, "is the file whole?") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise BadSampleError(f"{path}: is an .npz of several arrays, and one .npy array is wanted")
@@ -177,10 +175,8 @@ def _open_image(path: Path) -> Image.Image:
         with pillow.open(path) as image:
             return ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders let almost any exception through on broken files
-        raise BadSampleError(
-            f"{path}: cannot be read as an image: {_reason(error)}",
-            hint="is the file whole? Replace it or take it out of the folder",
-        ) from error
+        hint = "is the file whole? Replace it or take it out of the folder"
+        raise _unreadable(path, "an image", error, hint) from error
 
 
 def _stretch(image: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:
@@ -194,6 +190,14 @@ def _pillow() -> Any:
     except ImportError as error:
         raise MissingExtraError("reading images", "images") from error
     return Image
+
+
+def _unreadable(path: Path, kind: str, error: Exception, hint: str) -> BadSampleError:
+    if isinstance(error, FileNotFoundError):
+        return BadSampleError(
+            f"{path}: there is no such file", hint="paths are taken from the current folder"
+        )
+    return BadSampleError(f"{path}: cannot be read as {kind}: {_reason(error)}", hint=hint)
 
 
 def _reason(error: Exception) -> str:

@@ -23,7 +23,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_starts_without_tensorflow_or_a_runtime(bare: Path) -> None:
-    listed = subprocess.run([bare / "python", "-m", "pip", "list"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [bare / "python", "-m", "pip", "list"], capture_output=True, text=True, check=True
+    )
     assert "tensorflow" not in listed.stdout.lower()
     assert "litert" not in listed.stdout.lower()
     done = subprocess.run([bare / "edgekit", "--help"], capture_output=True, text=True, check=False)
@@ -43,7 +45,9 @@ def test_convert_names_the_missing_extra(bare: Path, tmp_path: Path) -> None:
 
 
 def test_python_dash_m(bare: Path) -> None:
-    done = subprocess.run([bare / "python", "-m", "edgekit", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [bare / "python", "-m", "edgekit", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("edgekit")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def test_without_labels_the_outputs_are_shown(
     assert "sum (1, 2): 4 7; both (1, 4): 1 2 3 4.5" in done.stdout
 
 
-def test_many_values_are_only_counted(
+def test_of_many_values_the_greatest_are_shown_with_their_places(
     run: Callable[..., Result],
     bundle_file: Callable[..., Path],
     make_dense: Callable[..., Any],
@@ -92,8 +93,8 @@ def test_many_values_are_only_counted(
 ) -> None:
     built = make_dense((1, 90), 9, Preprocessing("array", "float32"), None)
     np.save(tmp_path / "x.npy", np.zeros(90, np.float32))
-    done = run(bundle_file(built), tmp_path / "x.npy", "--unsigned")
-    assert "scores (1, 9)  " in done.stdout
+    done = run(bundle_file(built), tmp_path / "x.npy", "--unsigned", "--top", "2")
+    assert re.search(r"scores \(1, 9\): \[\d\] -?[\d.]+, \[\d\] -?[\d.]+  ", done.stdout)
 
 
 @pytest.mark.parametrize(

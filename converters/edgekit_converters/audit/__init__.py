@@ -81,7 +81,7 @@ def require_int8(verdict: Audit) -> None:
     count = "1 finding" if len(errors) == 1 else f"{len(errors)} findings"
     raise NotInt8Error(
         "\n".join([f"the model is not strictly int8: {count}", *lines]),
-        hint="edgekit inspect shows all of a file's findings",
+        hint="what to change stands below each finding; --outputs NAME,... cuts the model where int8 still holds",
     )
 
 

@@ -16,7 +16,7 @@ a reader.
 
 from edgekit_converters.calibration.calibration_set import CalibrationSet
 from edgekit_converters.calibration.choosing import choose
-from edgekit_converters.calibration.opening import DataSpec, open_samples, open_set
+from edgekit_converters.calibration.opening import DataSpec, open_samples, open_set, require_existing
 from edgekit_converters.calibration.said import SaidPreprocessing
 from edgekit_converters.calibration.sample import InputSpec, Sample, SampleSource
 
@@ -30,4 +30,5 @@ __all__ = [
     "choose",
     "open_samples",
     "open_set",
+    "require_existing",
 ]

@@ -69,6 +69,24 @@ def open_set(
     return CalibrationSet(source, rows, tuple(inputs), preprocessing, for_calibration)
 
 
+def require_existing(data: DataSpec) -> None:
+    """Refuses data that are not there, before a model is loaded for them.
+
+    Raises:
+        NoDataError: There is no such file, folder or .py file.
+    """
+    if callable(data):
+        return
+    text = os.fspath(data)
+    path, _ = _split(text)
+    place = text.rpartition(":")[0]
+    is_function = _FUNCTION.fullmatch(text) is not None and (
+        not place.endswith(".py") or Path(place).is_file()
+    )
+    if not (text and path.exists()) and not is_function:
+        raise NoDataError(f"{text or 'the empty path'}: there is no such file or folder", hint=_KINDS)
+
+
 def open_samples(
     data: DataSpec, inputs: Sequence[InputSpec], said: Mapping[str, SaidPreprocessing]
 ) -> SampleSource:
@@ -88,7 +106,7 @@ def open_samples(
     """
     source = _open(data, inputs, said)
     if source.count() == 0:
-        raise NoDataError(f"{source.description}: there are no samples in it")
+        raise NoDataError(f"{source.description}: there are no samples in it", hint=_KINDS)
     return source
 
 

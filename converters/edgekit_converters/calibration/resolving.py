@@ -29,7 +29,8 @@ def resolve_preprocessing(
     Raises:
         PreprocessingError: Words are missing, contradict each other, or do not fit the data or the model.
     """
-    _check_words(said, spec)
+    check_words(said)
+    _check_channels(said, spec)
     if raw_dtype.startswith("float"):
         return _resolve_floats(said, raw_dtype, spec)
     if raw_dtype not in SPANS:
@@ -48,16 +49,22 @@ def resolve_preprocessing(
     return Preprocessing(kind, raw_dtype, scaling, said.mean, said.std, said.resize, color)
 
 
-def _check_words(said: SaidPreprocessing, spec: InputSpec) -> None:
-    """Refuses words that make no sense whatever the data are."""
+def check_words(said: SaidPreprocessing) -> None:
+    """Refuses words that make no sense whatever the data and the model are.
+
+    Raises:
+        PreprocessingError: Naming the word.
+    """
     if said.preprocessed and said.scaling:
         raise PreprocessingError(
             "--preprocessed says that nothing is to be done, and --range, --mean or --std say otherwise",
             hint="drop --preprocessed if the data are raw, or the others if they are model input already",
         )
-    numbers = (said.range or ()) + (said.mean or ()) + (said.std or ())
+    numbers = (*(said.range or ()), *(said.mean or ()), *(said.std or ()))
     if not all(math.isfinite(number) for number in numbers):
-        raise PreprocessingError("--range, --mean and --std must be finite numbers")
+        raise PreprocessingError(
+            "--range, --mean and --std must be finite numbers", hint="write them out, as in --range -1,1"
+        )
     if said.range is not None and not said.range[0] < said.range[1]:
         low, high = said.range
         raise PreprocessingError(
@@ -65,7 +72,19 @@ def _check_words(said: SaidPreprocessing, spec: InputSpec) -> None:
             hint="--range LO,HI says what 0 and 255 become, as in --range -1,1",
         )
     if said.std is not None and not all(number > 0 for number in said.std):
-        raise PreprocessingError("--std: every number must be above 0, because the data are divided by it")
+        raise PreprocessingError(
+            "--std: every number must be above 0, because the data are divided by it",
+            hint="take the standard deviations that the model was trained with, or leave --std out",
+        )
+    for word, value, known in (("resize", said.resize, RESIZERS), ("color", said.color, COLOR_CHANNELS)):
+        if value is not None and value not in known:
+            raise PreprocessingError(
+                f"--{word} {value}: must be one of {', '.join(known)}",
+                hint=f"say --{word} {next(iter(known))}, or whatever the model was trained with",
+            )
+
+
+def _check_channels(said: SaidPreprocessing, spec: InputSpec) -> None:
     channels = spec.shape[1] if spec.layout == "NCHW" else spec.shape[-1]
     for word, values in (("--mean", said.mean), ("--std", said.std)):
         if values is not None and len(values) not in (1, channels):
@@ -74,10 +93,6 @@ def _check_words(said: SaidPreprocessing, spec: InputSpec) -> None:
                 hint=f"give one number for all channels, or {channels}; "
                 "if the channels come first in the model, say --layout NCHW",
             )
-    if said.resize is not None and said.resize not in RESIZERS:
-        raise PreprocessingError(f"--resize {said.resize}: must be one of {', '.join(RESIZERS)}")
-    if said.color is not None and said.color not in COLOR_CHANNELS:
-        raise PreprocessingError(f"--color {said.color}: must be one of {', '.join(COLOR_CHANNELS)}")
 
 
 def _resolve_floats(said: SaidPreprocessing, raw_dtype: str, spec: InputSpec) -> Preprocessing:

@@ -1,0 +1,1 @@
+"""The host's commands, one file each."""

@@ -28,6 +28,9 @@ MOST_SAMPLES = 256
 MEMORY_BYTES = 64 << 20
 """The most that kept activations may take, so that `convert` needs no more memory than TFLiteConverter."""
 
+MARGIN_DB = 0.5
+"""By how much a correction must win: less than this, on a few dozen samples, is chance, and the plainer model is kept."""
+
 SILENCE = 1e-30
 """Stands in for the power of an output that is 0 throughout."""
 
@@ -117,7 +120,7 @@ def choose(
 
     with_bias = recipe.with_correction("bias")
     trials = (Trial(recipe, judged(plain)), Trial(with_bias, judged(corrected(fitting))))
-    if trials[1].sqnr_db > trials[0].sqnr_db:
+    if trials[1].sqnr_db > trials[0].sqnr_db + MARGIN_DB:
         return Choice(corrected(range(count)), with_bias, trials, len(judging))
     return Choice(plain, recipe, trials, len(judging))
 

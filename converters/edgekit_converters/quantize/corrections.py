@@ -5,9 +5,10 @@ Bias Correction" (ICCV 2019, section 4.2 and appendix D): rounding a layer's wei
 output channels, and the shift is taken back through the layer's int32 bias, layer by layer, each measured with the
 layers before it already corrected.
 
-Two things differ from the paper, both measured in benchmarks/: the mean that is matched is that of the output *after*
+Two things differ from the paper (decision 0003 has the figures): the mean that is matched is that of the output *after*
 the fused activation, because clipping and requantization shift it too; and since a shift of the bias moves the output
-only where it is not clipped, the step is divided by the share of values inside the range, and repeated.
+only where it is not clipped, the step is divided by the share of values inside the range. One step a layer is
+enough: on MobileNetV1 0.25 more of them fitted the samples and not the model.
 """
 
 from __future__ import annotations

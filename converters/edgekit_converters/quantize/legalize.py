@@ -1,8 +1,9 @@
-"""Rewrites, in the float .tflite, operators that have no int8 kernel into ones that do, with the same value.
+"""Rewrites, in the float .tflite, operators that int8 cannot hold into ones that it can, with the same value.
 
 TFLite has int8 kernels for about 80 builtin operators (LiteRT, "8-bit quantization specification" and the op versions
-in its schema); TensorFlow's quantizer leaves the others float between DEQUANTIZE and QUANTIZE. Where an identity turns
-such an operator into one with a kernel, that is better than a refusal.
+in its schema); TensorFlow's quantizer leaves the others float between DEQUANTIZE and QUANTIZE. And a softplus that is
+written as log(1 + exp(x)) has a kernel at each step, but no 8-bit scale holds exp(x) for small and large x alike. Where
+an identity mends that, it is better than a refusal or a model that computes nonsense.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from edgekit_converters.surgery import add_constant, operator_name, pack, set_operator, unpack
+from edgekit_converters.surgery import (
+    add_constant,
+    insert_operator,
+    operator_name,
+    pack,
+    prune_to_outputs,
+    set_operator,
+    tensor_name,
+    unpack,
+)
 
 
 def legalize(model: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -26,26 +36,118 @@ def legalize(model: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     mutable = unpack(model)
     notes = []
-    for operator in mutable.subgraphs[0].operators:
+    for operator in list(mutable.subgraphs[0].operators):
         name = operator_name(mutable, operator)
         rewrite = REWRITES.get(name)
-        if rewrite is not None:
-            output = mutable.subgraphs[0].tensors[operator.outputs[0]].name.decode()
-            notes.append(f"{name} '{output}' {rewrite(mutable, operator)}")
-    return (pack(mutable) if notes else model), tuple(notes)
+        became = None if rewrite is None else rewrite(mutable, operator)
+        if became is not None:
+            output = tensor_name(mutable.subgraphs[0], operator.outputs[0]).rpartition(";")[2]
+            notes.append(f"{name} '{output}' became {became}")
+    if not notes:
+        return model, ()
+    prune_to_outputs(mutable, mutable.subgraphs[0].outputs)
+    return pack(mutable), tuple(notes)
 
 
 def _negate(model: Any, operator: Any) -> str:
     """-x = x * -1."""
     minus_one = add_constant(model, "edgekit/minus_one", np.array(-1.0, np.float32))
     set_operator(model, operator, "MUL", [operator.inputs[0], minus_one])
-    return "became MUL by -1"
+    return "MUL by -1"
 
 
 def _square(model: Any, operator: Any) -> str:
     """x^2 = x * x."""
     set_operator(model, operator, "MUL", [operator.inputs[0], operator.inputs[0]])
-    return "became MUL with itself"
+    return "MUL with itself"
 
 
-REWRITES: Mapping[str, Callable[[Any, Any], str]] = {"NEG": _negate, "SQUARE": _square}
+def _elu(model: Any, operator: Any) -> str:
+    """elu(x) = relu(x) + (exp(min(x, 0)) - 1)."""
+    x, output = operator.inputs[0], operator.outputs[0]
+    one = add_constant(model, "edgekit/one", np.array(1.0, np.float32))
+    raised = insert_operator(model, operator, "EXP", [_negative_part(model, operator, x)], output)
+    below = insert_operator(model, operator, "SUB", [raised, one], output)
+    above = insert_operator(model, operator, "RELU", [x], output)
+    set_operator(model, operator, "ADD", [above, below])
+    return "RELU + EXP of the negative part - 1"
+
+
+def _guarded_exp(model: Any, operator: Any) -> str | None:
+    """exp(x) = exp(min(x, 0)) where it only matters for x <= 0, as in selu: else one large x takes the whole scale."""
+    x, place = operator.inputs[0], operator.outputs[0]
+    while True:
+        readers = [each for each in model.subgraphs[0].operators if place in each.inputs]
+        if len(readers) != 1 or place in model.subgraphs[0].outputs:
+            return None
+        (reader,) = readers
+        if operator_name(model, reader) in ("SELECT", "SELECT_V2"):
+            break
+        place = reader.outputs[0]
+    test = _maker(model, reader.inputs[0], "GREATER")
+    is_guarded = test is not None and test.inputs[0] == x and _is(model, test.inputs[1], 0.0)
+    if not is_guarded or reader.inputs[2] != place:
+        return None
+    operator.inputs = [_negative_part(model, operator, x)]
+    return "EXP of the negative part, since nothing else of it is used"
+
+
+def _negative_part(model: Any, before: Any, x: int) -> int:
+    """min(x, 0) = -relu(-x); a MINIMUM would tie the range of x to that of its negative part (see ties.py)."""
+    minus_one = add_constant(model, "edgekit/minus_one", np.array(-1.0, np.float32))
+    flipped = insert_operator(model, before, "MUL", [x, minus_one], x)
+    size = insert_operator(model, before, "RELU", [flipped], x)
+    return insert_operator(model, before, "MUL", [size, minus_one], x)
+
+
+def _softplus(model: Any, operator: Any) -> str | None:
+    """log(exp(x) + 1) = relu(x) + log(exp(-|x|) + 1), whose every step stays within 0..1 or is as large as the result."""
+    x = _softplus_of(model, operator)
+    if x is None:
+        return None
+    output = operator.outputs[0]
+    one = add_constant(model, "edgekit/one", np.array(1.0, np.float32))
+    minus_one = add_constant(model, "edgekit/minus_one", np.array(-1.0, np.float32))
+    size = insert_operator(model, operator, "ABS", [x], output)
+    negative = insert_operator(model, operator, "MUL", [size, minus_one], output)
+    raised = insert_operator(model, operator, "EXP", [negative], output)
+    shifted = insert_operator(model, operator, "ADD", [raised, one], output)
+    bent = insert_operator(model, operator, "LOG", [shifted], output)
+    above = insert_operator(model, operator, "RELU", [x], output)
+    set_operator(model, operator, "ADD", [above, bent])
+    return "RELU + LOG of 1 + EXP of -ABS, which int8 can hold"
+
+
+def _softplus_of(model: Any, log: Any) -> int | None:
+    """The x of log(exp(x) + 1), or None where a LOG is something else."""
+    add = _maker(model, log.inputs[0], "ADD")
+    if add is None or add.builtinOptions is None or add.builtinOptions.fusedActivationFunction != 0:
+        return None
+    for raised, constant in (add.inputs, reversed(add.inputs)):
+        exp = _maker(model, raised, "EXP")
+        if exp is not None and _is(model, constant, 1.0):
+            return int(exp.inputs[0])
+    return None
+
+
+def _maker(model: Any, tensor: int, name: str) -> Any | None:
+    """The operator of that name which makes a tensor, if it is one of that name."""
+    for operator in model.subgraphs[0].operators:
+        if tensor in operator.outputs:
+            return operator if operator_name(model, operator) == name else None
+    return None
+
+
+def _is(model: Any, tensor: int, value: float) -> bool:
+    """Whether a tensor is a constant of that one value."""
+    data = model.buffers[model.subgraphs[0].tensors[tensor].buffer].data
+    return data is not None and len(data) == 4 and np.asarray(data, np.uint8).view(np.float32)[0] == value
+
+
+REWRITES: Mapping[str, Callable[[Any, Any], str | None]] = {
+    "NEG": _negate,
+    "SQUARE": _square,
+    "ELU": _elu,
+    "EXP": _guarded_exp,
+    "LOG": _softplus,
+}

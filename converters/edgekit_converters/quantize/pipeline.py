@@ -17,6 +17,7 @@ from edgekit_converters.layers import LayerError, layer_errors
 from edgekit_converters.progress import Progress
 from edgekit_converters.quantize.candidates import (
     HELD_OUT_EVERY,
+    LEAST_SAMPLES,
     MEMORY_BYTES,
     MOST_SAMPLES,
     Choice,
@@ -28,6 +29,7 @@ from edgekit_converters.quantize.corrections import BIASED_OPERATORS
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
 from edgekit_converters.quantize.legalize import legalize
 from edgekit_converters.quantize.recipe import Recipe
+from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.runner import Runner
 from edgekit_converters.worker import Worker
 from edgekit_targets.tflite import read_graph
@@ -97,7 +99,7 @@ def quantize_model(
     means_of = biased_outputs(float_model) if effort != "fast" else frozenset[str]()
     with progress.bar("calibrating", len(samples)) as step:
         observation = observe(float_model, samples, means_of=means_of, threads=threads, progress=step)
-    ranges = observation.minmax()
+    ranges = tie_ranges(float_model, observation.minmax())
     plain = worker.call("quantize the model", quantize, write_ranges(float_model, ranges), Quantizer())
     require_int8(audit(plain))
     worker.call("run the int8 model once", probe, plain)
@@ -107,7 +109,8 @@ def quantize_model(
         choice = Choice(plain, recipe)
     else:
         fitting = fitting_samples(float_model, plain, samples, observation)
-        progress.status(f"correcting biases on {len(fitting.rows)} samples")
+        if len(fitting.rows) >= LEAST_SAMPLES:
+            progress.status(f"correcting biases on {len(fitting.rows)} samples")
         choice = choose(plain, recipe, observation, fitting, threads=threads)
     finished = audit(choice.model)
     require_int8(finished)

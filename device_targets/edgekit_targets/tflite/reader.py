@@ -61,7 +61,7 @@ def read_graph(data: bytes | bytearray | memoryview, limits: Limits = DEFAULT_LI
         raise MalformedModelError(f"not a sound .tflite: {error}", hint=hint) from None
 
 
-def _read(data: bytes | memoryview, limits: Limits) -> Graph:
+def _read(data: bytes | bytearray | memoryview, limits: Limits) -> Graph:
     buffer = Flatbuffer(data, IDENTIFIER, limits)
     root = buffer.root("model")
     version = root.uint32(0)

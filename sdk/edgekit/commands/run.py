@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit import console
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgekit.result import Result
     from edgekit.session import Session
 
@@ -59,7 +61,7 @@ def run(
         if as_json:
             console.print_json({"bundle": bundle, "results": [_entry(*answer) for answer in answers]})
         else:
-            rows = [_row(*answer) for answer in answers]
+            rows = [_row(*answer, top) for answer in answers]
             click.echo(console.table(rows, ("input", "int8 answer", "ms")))
 
 
@@ -89,15 +91,23 @@ def _entry(origin: str, result: Result) -> dict[str, object]:
     }
 
 
-def _row(origin: str, result: Result) -> tuple[str, str, str]:
-    return origin, _answer(result), f"{result.timing.invoke_ns / 1e6:.3f}"
+def _row(origin: str, result: Result, top: int) -> tuple[str, str, str]:
+    return origin, _answer(result, top), f"{result.timing.invoke_ns / 1e6:.3f}"
 
 
-def _answer(result: Result) -> str:
+def _answer(result: Result, top: int) -> str:
     if result.labels:
         return ", ".join(f"{label} {score:.3g}" for label, score in result.labels)
-    parts = []
-    for name, values in result.outputs.items():
-        few = ": " + " ".join(f"{value:.4g}" for value in values.flat) if values.size <= FEW_VALUES else ""
-        parts.append(f"{name} {values.shape}{few}")
-    return "; ".join(parts)
+    return "; ".join(
+        f"{name} {values.shape}{_values(values, top)}" for name, values in result.outputs.items()
+    )
+
+
+def _values(values: NDArray[Any], top: int) -> str:
+    """All of a few values; of a longer vector the greatest, each with its place; nothing of a map or a mask."""
+    if values.size <= FEW_VALUES:
+        return ": " + " ".join(f"{value:.4g}" for value in values.flat)
+    if values.size > values.shape[-1]:
+        return ""
+    flat = values.reshape(-1)
+    return ": " + ", ".join(f"[{place}] {flat[place]:.4g}" for place in (-flat).argsort(kind="stable")[:top])
