@@ -33,7 +33,8 @@
     ├── QuantizationError            the quantizer refuses the model
     │   └── NotInt8Error             the audit found something that is not int8
     └── ContractError                exit code 3
-        └── AccuracyContractError    int8 loses more than --max-drop allows
+        ├── AccuracyContractError    int8 loses more than --max-drop allows
+        └── ForecastContractError    --strict, and an operator does not surely run on the accelerator
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ __all__ = [
     "DataError",
     "DynamicShapeError",
     "EdgekitError",
+    "ForecastContractError",
     "InputError",
     "InvalidManifestError",
     "InvalidTargetError",
@@ -210,3 +212,7 @@ class ContractError(EdgekitError):
 
 class AccuracyContractError(ContractError):
     """The int8 model loses more accuracy than --max-drop allows."""
+
+
+class ForecastContractError(ContractError):
+    """With --strict, an operator stays on the CPU, or what is known does not decide where it runs."""
