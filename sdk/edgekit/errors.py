@@ -32,6 +32,8 @@
     ├── MetricError                  the metric does not fit the labels or the outputs
     ├── QuantizationError            the quantizer refuses the model
     │   └── NotInt8Error             the audit found something that is not int8
+    ├── CompilerError                a vendor's compiler refuses the model or fails
+    │   └── CompilerNotFoundError    it is not installed
     └── ContractError                exit code 3
         ├── AccuracyContractError    int8 loses more than --max-drop allows
         └── ForecastContractError    --strict, and an operator does not surely run on the accelerator
@@ -53,6 +55,8 @@ __all__ = [
     "BadSampleError",
     "BrokenCommandError",
     "BundleError",
+    "CompilerError",
+    "CompilerNotFoundError",
     "ContractError",
     "DataError",
     "DynamicShapeError",
@@ -202,6 +206,14 @@ class QuantizationError(EdgekitError):
 
 class NotInt8Error(QuantizationError):
     """The audit found something in the finished model that is not int8."""
+
+
+class CompilerError(EdgekitError):
+    """A vendor's compiler refuses the model, fails, or leaves nothing for the accelerator."""
+
+
+class CompilerNotFoundError(CompilerError):
+    """The compiler is not installed."""
 
 
 class ContractError(EdgekitError):

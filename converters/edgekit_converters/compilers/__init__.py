@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgekit_converters.compilers.compiled import Compiled, Difference, differences
-from edgekit_converters.compilers.errors import CompilerError, CompilerNotFoundError
+from edgekit.errors import CompilerError, CompilerNotFoundError
 
 __all__ = ["Compiled", "CompilerError", "CompilerNotFoundError", "Difference", "differences"]

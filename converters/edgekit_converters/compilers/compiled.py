@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgekit_converters.compilers.errors import CompilerError
+from edgekit.errors import CompilerError
 from edgekit_targets.cost import macs as macs_of
 from edgekit_targets.errors import MalformedModelError
 from edgekit_targets.forecast import Forecast, OpForecast, ParameterForecast

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgekit_converters.compilers.compiled import Compiled, left_on_cpu, truth
 from edgekit_converters.compilers.edgetpu_log import CompilerLog, failure, parse_log, reason_of
-from edgekit_converters.compilers.errors import CompilerError, CompilerNotFoundError
+from edgekit.errors import CompilerError, CompilerNotFoundError
 from edgekit_converters.compilers.process import Finished, run_tool
 from edgekit_targets.forecast import ParameterForecast
 from edgekit_targets.ops import OpView, view

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit_converters.compilers.errors import CompilerError
+from edgekit.errors import CompilerError
 
 _MOST_OUTPUT = 16 << 20  # bytes that are read of what a tool prints; logs have some kilobytes
 _TAIL_LINES = 3
