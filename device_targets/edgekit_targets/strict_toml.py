@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
 from enum import StrEnum
-from math import isfinite
 from typing import Any, NoReturn, TypeVar
 
 from edgekit_targets.errors import InvalidTargetError
@@ -16,6 +15,8 @@ from edgekit_targets.target import Fact, Source
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 E = TypeVar("E", bound=StrEnum)
+
+_PYTHON = r"3\.[0-9]{1,2}"
 
 
 class Section:
@@ -102,6 +103,24 @@ class Section:
             self.fail(key, "an entry stands twice")
         return tuple(values)
 
+    def version(self, key: str) -> str:
+        """Takes a version of Python, such as "3.11"."""
+        value = self.text(key)
+        if not re.fullmatch(_PYTHON, value):
+            self.fail(key, f"'{value}' is not a version of Python such as 3.11")
+        return value
+
+    def versions(self, key: str) -> tuple[str, ...]:
+        """Takes a list of different versions of Python, at least one."""
+        values = self.words(key, _PYTHON)
+        if not values:
+            self.fail(key, "must name at least one")
+        return values
+
+    def options(self, key: str) -> tuple[str, ...]:
+        """Takes a list of different command line options, such as "--name=value"."""
+        return self.words(key, r"--[a-z][a-z0-9-]*(=[A-Za-z0-9_./-]+)?")
+
     def day(self, key: str) -> date:
         """Takes a date without a time."""
         return self._take(key, date, "a date, such as 2026-11-24")
@@ -112,7 +131,8 @@ class Section:
 
     def number(self, key: str) -> float:
         """Takes a number that is possible."""
-        return self._possible(key, float(self._take(key, (int, float), "a number")))  # type: ignore[arg-type]
+        value: float = self._take(key, (int, float), "a number")  # type: ignore[arg-type]
+        return float(self._possible(key, value))
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Takes an ascending list of whole numbers that are possible, at least one."""
@@ -126,7 +146,7 @@ class Section:
     def _possible(self, key: str, value: N) -> N:
         """Refuses what the range of the key (in a fact, of the fact's own name) leaves out."""
         low, high = self.ranges[self.path.rpartition(".")[2] if key == "value" else key]
-        if not (isfinite(value) and low <= value <= high):
+        if not low <= value <= high:  # nor is NaN within
             self.fail(key, f"{value} is impossible: it must be {low:g} to {high:g}")
         return value
 
@@ -145,6 +165,10 @@ class Section:
         section.finish()
         return fact
 
+    def optional_fact(self, key: str, read: Callable[[Section, str], T]) -> Fact[T] | None:
+        """Takes a fact, or None where the key is absent."""
+        return self.fact(key, read) if self.has(key) else None
+
     def section(self, key: str) -> Section:
         """Takes a table."""
         return self._sub(key, self._take(key, dict, "a table"))
@@ -157,8 +181,8 @@ class Section:
         return [self._sub(f"{key}[{index}]", table) for index, table in enumerate(tables)]
 
     def named_sections(self, key: str) -> dict[str, Section]:
-        """Takes a table of tables."""
-        tables = self._take(key, dict, "a table of tables")
+        """Takes a table of tables; empty where the key is absent."""
+        tables: dict[str, Any] = self._take(key, dict, "a table of tables") if self.has(key) else {}
         if not all(isinstance(table, dict) for table in tables.values()):
             self.fail(key, "must be a table of tables")
         return {name: self._sub(f"{key}.{name}", table) for name, table in tables.items()}

@@ -32,8 +32,11 @@
     ├── MetricError                  the metric does not fit the labels or the outputs
     ├── QuantizationError            the quantizer refuses the model
     │   └── NotInt8Error             the audit found something that is not int8
+    ├── CompilerError                a vendor's compiler refuses the model or fails
+    │   └── CompilerNotFoundError    it is not installed
     └── ContractError                exit code 3
-        └── AccuracyContractError    int8 loses more than --max-drop allows
+        ├── AccuracyContractError    int8 loses more than --max-drop allows
+        └── ForecastContractError    --strict, and an operator does not surely run on the accelerator
 """
 
 from __future__ import annotations
@@ -53,10 +56,13 @@ __all__ = [
     "BadSampleError",
     "BrokenCommandError",
     "BundleError",
+    "CompilerError",
+    "CompilerNotFoundError",
     "ContractError",
     "DataError",
     "DynamicShapeError",
     "EdgekitError",
+    "ForecastContractError",
     "InputError",
     "InvalidManifestError",
     "InvalidTargetError",
@@ -203,6 +209,14 @@ class NotInt8Error(QuantizationError):
     """The audit found something in the finished model that is not int8."""
 
 
+class CompilerError(EdgekitError):
+    """A vendor's compiler refuses the model, fails, or leaves nothing for the accelerator."""
+
+
+class CompilerNotFoundError(CompilerError):
+    """The compiler is not installed."""
+
+
 class ContractError(EdgekitError):
     """A measured result breaks a contract that the user set.
 
@@ -221,3 +235,7 @@ class ContractError(EdgekitError):
 
 class AccuracyContractError(ContractError):
     """The int8 model loses more accuracy than --max-drop allows."""
+
+
+class ForecastContractError(ContractError):
+    """With --strict, an operator stays on the CPU, or what is known does not decide where it runs."""

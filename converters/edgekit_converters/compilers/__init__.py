@@ -1,0 +1,8 @@
+"""Drives the compilers of accelerators that a user has installed, and reads what they did."""
+
+from __future__ import annotations
+
+from edgekit_converters.compilers.compiled import Compiled, Difference, differences
+from edgekit.errors import CompilerError, CompilerNotFoundError
+
+__all__ = ["Compiled", "CompilerError", "CompilerNotFoundError", "Difference", "differences"]
