@@ -16,9 +16,10 @@ from edgekit.files import write_atomically
 from edgekit.strictjson import dump
 from edgekit_converters.calibration import CalibrationSet, DataSpec, open_set
 from edgekit_converters.calibration.checks import check_classes
+from edgekit_converters.compilers.choice import compiler_of
 from edgekit_converters.early import Settled, settle
 from edgekit_converters.evaluate import Evaluation, evaluate, rehearse
-from edgekit_converters.golden import draw_inputs, golden_arrays, probe, require_room
+from edgekit_converters.golden import draw_inputs, golden_arrays, probe, require_room, stored_inputs
 from edgekit_converters.labels import FROM_FOLDER, check_labels, folder_labels
 from edgekit_converters.manifests import make_manifest
 from edgekit_converters.metrics import Metric
@@ -32,6 +33,8 @@ from edgekit_converters.runner import PortNames, Runner, run_once
 from edgekit_converters.sources import FloatModel, load_float
 from edgekit_converters.worker import Worker
 from edgekit_targets.catalog import load_target
+from edgekit_targets.forecast import forecast
+from edgekit_targets.ops import view
 from edgekit_targets.tflite import read_graph
 
 
@@ -88,8 +91,12 @@ class Conversion:
 
 def run(request: Request, progress: Progress = SILENT) -> Conversion:
     """Does what `request` says; see `convert`."""
-    request = replace(request, target=load_target(request.target).name)
+    target = load_target(request.target, request.device_dirs)
+    request = replace(request, target=target.name)
     settled = settle(request)
+    compiler = compiler_of(target) if request.compile else None
+    if compiler is not None:
+        compiler.find()  # a compiler that is missing must not cost a conversion
     with Worker(log=progress.status) as worker:
         source = load_float(request.model, request.source_options(), worker)
         data = _open_data(request, source, settled)
@@ -99,21 +106,35 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         evaluation = _evaluate(made, data.evaluation, settled.metric, request.cores, progress)
         with progress.bar("recording the reference", len(data.calibration)) as step:
             histograms = reference_histograms(made.model, (x for _, x in data.calibration), data.names, step)
-        golden = _golden(request, made.model, data.names, histograms, worker)
+        golden = _golden(request, made.model, data, histograms, worker)
+    compiled = None
+    if compiler is not None:
+        progress.status(f"compiling for {target.title}")
+        compiled = compiler.compile(made.model, target)
+    variants = {MODEL: made.model} | ({compiler.member: compiled.data} if compiler and compiled else {})
     report = Report(
         kind=source.kind,
         notes=(*source.notes, *made.notes),
         manifest=make_manifest(
-            request, made, data.calibration, evaluation, data.labels, data.names, golden=golden is not None
+            request,
+            made,
+            data.calibration,
+            evaluation,
+            data.labels,
+            data.names,
+            golden=0 if golden is None else len(golden["input.0"]),
+            variants=variants,
         ),
         sizes=Sizes(None if source.quantized else len(source.flatbuffer), len(made.model)),
         audit=made.audit,
         choice=made.choice,
         evaluation=evaluation,
         layers=made.layers,
+        forecast=forecast(view(read_graph(made.model)), target),
+        compiled=compiled,
     )
     _hold_contract(request, report)
-    bundle = _pack(report, made.model, histograms, golden)
+    bundle = _pack(report, variants, histograms, golden)
     if request.output is not None:
         write_atomically(request.output, bundle)
     return Conversion(report, bundle)
@@ -123,6 +144,7 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
 class _Data:
     calibration: CalibrationSet
     evaluation: CalibrationSet | None
+    golden: CalibrationSet | None
     labels: tuple[str, ...] | None
     names: PortNames
     outputs: Mapping[str, tuple[int, ...]]
@@ -146,6 +168,9 @@ def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
                 hint="drop --evaluation and --max-drop, or convert the float model",
             )
         evaluation = open_set(request.evaluation, inputs, said, for_calibration=False)
+    golden = None
+    if request.golden_data is not None:
+        golden = open_set(request.golden_data, inputs, said, samples=request.golden, for_calibration=False)
     labels = settled.labels
     if request.labels == FROM_FOLDER:
         labels = folder_labels([calibration] if evaluation is None else [calibration, evaluation])
@@ -156,7 +181,7 @@ def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
     if labels is not None:
         check_labels(labels, outputs)
     names = PortNames(tuple(spec.name for spec in inputs), source.outputs)
-    return _Data(calibration, evaluation, labels, names, outputs)
+    return _Data(calibration, evaluation, golden, labels, names, outputs)
 
 
 def _rehearse(
@@ -202,14 +227,17 @@ def _evaluate(
 
 
 def _golden(
-    request: Request, model: bytes, names: PortNames, histograms: Mapping[str, np.ndarray], worker: Worker
+    request: Request, model: bytes, data: _Data, histograms: Mapping[str, np.ndarray], worker: Worker
 ) -> dict[str, np.ndarray] | None:
     """The golden arrays; None for a model with an input that has no histogram to draw from."""
-    inputs = Runner(model, names).inputs
-    if not all(spec.dtype in OFFSET for spec in inputs):
+    inputs = Runner(model, data.names).inputs
+    if data.golden is not None:
+        chosen = stored_inputs((x for _, x in data.golden), inputs)
+    elif all(spec.dtype in OFFSET for spec in inputs):
+        chosen = draw_inputs(histograms, inputs, request.golden)
+    else:
         return None
-    drawn = draw_inputs(histograms, inputs, request.golden)
-    return worker.call("compute the golden outputs", golden_arrays, model, drawn, names)
+    return worker.call("compute the golden outputs", golden_arrays, model, chosen, data.names)
 
 
 def _hold_contract(request: Request, report: Report) -> None:
@@ -220,22 +248,24 @@ def _hold_contract(request: Request, report: Report) -> None:
         f"int8 loses {evaluation.drop_pp:.2f} {evaluation.drop_unit} of {evaluation.metric}, and --max-drop allows "
         f"{request.max_drop:g}; no bundle is written\n\n{report.render()}\n\n"
         f"the layers that lose most:\n{report.render_worst_layers()}",
-        hint="give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
+        hint=("say --effort balanced, " if request.effort == "fast" else "")
+        + "give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
         report=report.to_json(),
     )
 
 
 def _pack(
     report: Report,
-    model: bytes,
+    variants: Mapping[str, bytes],
     histograms: Mapping[str, np.ndarray],
     golden: Mapping[str, np.ndarray] | None,
 ) -> bytes:
     members = {
-        MODEL: model,
+        **variants,
         MANIFEST: report.manifest.to_bytes(),
         REFERENCE: write_arrays(histograms),
         "report.json": dump(report.to_json()),
+        "forecast.json": dump(report.forecast.to_json()),
     }
     if golden is not None:
         members[GOLDEN] = write_arrays(golden)

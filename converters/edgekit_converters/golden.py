@@ -1,13 +1,13 @@
 """A few inputs and the integers that the model answers to them: ``golden.npz``.
 
 A device compares its own answers with these before it trusts a new bundle. The inputs are drawn from the reference
-histograms by a fixed seed, value by value, so that no sample of the user leaves the workstation.
+histograms by a fixed seed, value by value, so that no sample of the user leaves the workstation unless they say so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -73,6 +73,22 @@ def draw_inputs(
         levels = np.searchsorted(share / share[-1], generator.random((count, *spec.shape[1:])), side="right")
         drawn[spec.name] = (levels - OFFSET[spec.dtype]).astype(spec.dtype)
     return drawn
+
+
+def stored_inputs(
+    samples: Iterable[Mapping[str, np.ndarray]], inputs: Sequence[TensorIO]
+) -> dict[str, np.ndarray]:
+    """Real samples as golden inputs, for a user who lets them leave the workstation.
+
+    Args:
+        samples: Float model inputs by name, batch 1.
+        inputs: The model's.
+
+    Returns:
+        By input name, [count, *shape without batch], in the input's dtype.
+    """
+    rows = [{spec.name: spec.store(sample[spec.name]) for spec in inputs} for sample in samples]
+    return {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in inputs}
 
 
 def golden_arrays(

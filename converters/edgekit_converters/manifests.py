@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def make_manifest(
     labels: Sequence[str] | None,
     names: PortNames,
     *,
-    golden: bool,
+    golden: int,
+    variants: Mapping[str, bytes],
 ) -> Manifest:
     """The manifest of a conversion.
 
@@ -47,7 +48,8 @@ def make_manifest(
         evaluation: What it costs, if that was measured.
         labels: Class names, or None.
         names: Of the inputs and outputs.
-        golden: Whether the bundle has golden inputs.
+        golden: How many golden inputs the bundle has.
+        variants: The model and what compilers made of it, by name in the bundle.
     """
     runner = Runner(made.model, names)
     return Manifest(
@@ -70,8 +72,8 @@ def make_manifest(
         tools=tools(),
         accuracy=None if evaluation is None else _accuracy(evaluation),
         exceptions=made.exceptions,
-        runtime={"model.tflite": least_runtime(made.model)},
-        golden=_golden(request.golden) if golden else None,
+        runtime={name: least_runtime(model) for name, model in variants.items()},
+        golden=_golden(golden, "data" if request.golden_data else "drawn") if golden else None,
     )
 
 
@@ -133,9 +135,9 @@ def _input_spec(tensor: TensorIO, calibration: CalibrationSet) -> TensorSpec:
     )
 
 
-def _golden(count: int) -> GoldenRecord:
+def _golden(count: int, source: str) -> GoldenRecord:
     return GoldenRecord(
-        count, SEED, "drawn", {str(kernels): steps for kernels, steps in TOLERANCE_STEPS.items()}
+        count, SEED, source, {str(kernels): steps for kernels, steps in TOLERANCE_STEPS.items()}
     )
 
 

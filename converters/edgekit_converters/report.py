@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass
 
 from edgekit.console import table
 from edgekit.manifest import Manifest
-from edgekit_converters.audit import Audit
+from edgekit_converters.audit import Audit, layer_name
+from edgekit_converters.compilers import Compiled, differences
 from edgekit_converters.evaluate import Evaluation, render
 from edgekit_converters.layers import LayerError, worst
-from edgekit_converters.quantize.candidates import Choice
+from edgekit_converters.page.facts import headline
+from edgekit_converters.quantize.candidates import LEAST_SAMPLES, Choice
+from edgekit_targets.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Report:
         choice: Which int8 models were compared; None for a model that came quantized.
         evaluation: int8 beside float; None where no evaluation data were given.
         layers: The error along the network; empty for a model that came quantized.
+        forecast: Where its operators would run on the target.
+        compiled: What the accelerator's compiler made of the model; None where it was not asked for.
     """
 
     kind: str
@@ -48,6 +54,8 @@ class Report:
     choice: Choice | None
     evaluation: Evaluation | None
     layers: tuple[LayerError, ...]
+    forecast: Forecast
+    compiled: Compiled | None = None
 
     def to_json(self) -> dict[str, object]:
         """The report as it goes into the bundle and onto ``--json``."""
@@ -66,6 +74,8 @@ class Report:
             ],
             "calibration": self.manifest.calibration.to_json(),
             "accuracy": self.evaluation.to_json() if self.evaluation else None,
+            "forecast": self.forecast.to_json()["summary"],
+            "compiled": self._compiled_json(),
             "layers": [layer.to_json() for layer in self.layers],
         }
 
@@ -78,7 +88,11 @@ class Report:
             ("size", self._size_line()),
             ("calibrated on", self._calibration_line()),
             ("recipe", self._recipe_line()),
+            ("forecast", headline(self.forecast)),
         ]
+        facts += [("compiled", line) for line in self._compiled_lines()]
+        if self.evaluation is None:
+            facts.append(("accuracy", "not measured: --evaluation DATA measures int8 beside float"))
         width = max(len(word) for word, _ in facts)
         lines = [f"{word:<{width}}  {text}" for word, text in facts]
         lines += [f"{'note':<{width}}  {note}" for note in self.notes]
@@ -88,8 +102,32 @@ class Report:
 
     def render_worst_layers(self) -> str:
         """A table of the layers that lose most, for when accuracy falls short."""
-        rows = [(e.index, e.opcode, e.name, e.sqnr_db, e.loss_db) for e in worst(self.layers)]
+        rows = [
+            (e.index, e.opcode, layer_name(e.name), f"{e.sqnr_db:.1f}", f"{e.loss_db:.1f}")
+            for e in worst(self.layers)
+        ]
         return table(rows, ["op", "opcode", "layer", "SQNR dB", "lost here dB"])
+
+    def _compiled_lines(self) -> list[str]:
+        if self.compiled is None:
+            return []
+        differing = [
+            f"{each.opcode} {each.index} was forecast on {each.forecast} and is on {each.compiled}: {each.reason}"
+            for each in differences(self.forecast, self.compiled.forecast)
+        ]
+        placed = Counter(str(op.placement) for op in self.compiled.forecast.ops)
+        counts = ", ".join(f"{count} {place}" for place, count in sorted(placed.items(), reverse=True))
+        return [f"{self.compiled.tool}: {counts}", *differing]
+
+    def _compiled_json(self) -> dict[str, object] | None:
+        if self.compiled is None:
+            return None
+        return {
+            "tool": self.compiled.tool,
+            "figures": dict(self.compiled.figures),
+            "summary": self.compiled.forecast.to_json()["summary"],
+            "differences": [asdict(each) for each in differences(self.forecast, self.compiled.forecast)],
+        }
 
     def _audit_line(self) -> str:
         count = sum(self.audit.operators.values())
@@ -114,7 +152,8 @@ class Report:
             return "as the model came: it was quantized already"
         line = str(self.choice.recipe)
         if not self.choice.trials:
-            return line
+            few = self.choice.recipe.effort != "fast"
+            return f"{line} (corrections need {LEAST_SAMPLES} samples or more)" if few else line
         compared = ", ".join(f"{trial.recipe}: {trial.sqnr_db:.1f} dB" for trial in self.choice.trials)
         return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared})"
 

@@ -33,6 +33,7 @@ class Request:
     Attributes:
         model: Path of the trained model, or a `keras.Model`, a `tf.function` or a concrete function.
         target: Name of the device, as `edgekit targets` lists them.
+        device_dirs: Folders with device files of the user's own.
         calibration: Where the calibration samples are: ``PATH[#ARRAY[,LABELS]]``, ``file.py:function``, or from Python the
             function itself.
         output: The bundle to write; None writes nothing and only reports.
@@ -53,7 +54,9 @@ class Request:
         model_version: Of the model, as SemVer has it.
         security_epoch: Raised when older bundles of this name must no longer run.
         labels: A text file with a class name a line, "from-folder" for the class folders of the data, or None.
+        compile: Whether the accelerator's compiler, which must be installed, makes a second model for the bundle.
         golden: How many golden inputs the bundle carries.
+        golden_data: Where real samples are that may leave the workstation as golden inputs; None draws them.
         outputs: Where to cut the graph; empty for the model's own outputs.
         input_shapes: Whole shapes for inputs with open dimensions, by name.
         saved_model_signature: Which one, where a SavedModel has several.
@@ -66,6 +69,7 @@ class Request:
     target: str
     calibration: DataSpec | None
     output: Path | None = None
+    device_dirs: tuple[Path, ...] = ()
     evaluation: DataSpec | None = None
     metric: str | None = None
     max_drop: float | None = None
@@ -83,7 +87,9 @@ class Request:
     model_version: str = "0.1.0"
     security_epoch: int = 0
     labels: str | None = None
+    compile: bool = False
     golden: int = 4
+    golden_data: str | None = None
     outputs: tuple[str, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     saved_model_signature: str | None = None

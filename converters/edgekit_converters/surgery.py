@@ -139,7 +139,15 @@ def set_operator(model: ModelT, operator: OperatorT, name: str, inputs: Sequence
     operator.opcodeIndex = len(model.operatorCodes) - 1
 
 
-def insert_operator(model: ModelT, before: OperatorT, name: str, inputs: Sequence[int], like: int) -> int:
+def insert_operator(
+    model: ModelT,
+    before: OperatorT,
+    name: str,
+    inputs: Sequence[int],
+    *,
+    like: int | None = None,
+    output: int | None = None,
+) -> int:
     """Adds an operator to the main subgraph, version 1 and with default options.
 
     Args:
@@ -147,18 +155,21 @@ def insert_operator(model: ModelT, before: OperatorT, name: str, inputs: Sequenc
         before: The operator in front of which it goes.
         name: The builtin operator ("MUL").
         inputs: Tensors that it reads.
-        like: A tensor of the type and shape that its output has.
+        like: A tensor of the type and shape of its output, which is a new tensor.
+        output: In place of `like`: the tensor that it writes.
 
     Returns:
-        The index of its output, a new tensor.
+        The index of its output.
     """
     from ai_edge_litert.schema_py_generated import OperatorT
 
     subgraph = model.subgraphs[0]
-    taken = {tensor_name(subgraph, index) for index in range(len(subgraph.tensors))}
-    output = _duplicate(model, like)
-    made = unique_name(f"{tensor_name(subgraph, like)}/{name.lower()}", taken)
-    subgraph.tensors[output].name = made.encode()
+    if output is None:
+        assert like is not None
+        taken = {tensor_name(subgraph, index) for index in range(len(subgraph.tensors))}
+        output = _duplicate(model, like)
+        made = unique_name(f"{tensor_name(subgraph, like)}/{name.lower()}", taken)
+        subgraph.tensors[output].name = made.encode()
     operator = OperatorT()
     operator.outputs = [output]
     set_operator(model, operator, name, inputs)

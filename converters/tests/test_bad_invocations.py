@@ -1,8 +1,10 @@
 """Every way we know to get a command wrong: its exit code, its error, its hint, and that nothing is left behind.
 
-A row is a command line; ``{shop}`` is a folder of models and data made once, ``{here}`` the empty folder that the command runs in.
+A row is a command line; ``{shop}`` is a folder of models and data made once, ``{here}`` the empty folder
+that the command runs in.
 The commands run in this process, TensorFlow in its child as always.
 """
+# ruff: noqa: E501  (a row of the table is a line)
 
 from __future__ import annotations
 
@@ -16,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from edgekit.cli import main
 from edgekit_converters.conversion import run
 from edgekit_converters.request import Request
 from edgekit_converters.sources import SourceOptions, load_float
 from edgekit_converters.worker import Worker
-from PIL import Image
 
 CONVERT = "convert {shop}/float.tflite --target raspberry-pi-4"
 GOOD = f"{CONVERT} --calibration {{shop}}/good.npy"
@@ -110,7 +113,9 @@ TABLE = [
     Bad("labels-without-folders", f"{GOOD} --labels from-folder", r"from-folder"),
     Bad("version-of-words", f"{GOOD} --model-version newest", r"newest"),
     Bad("epoch-negative", f"{GOOD} --security-epoch -1", r"security_epoch must not be negative"),
-    Bad("name-of-blanks", GOOD.split() + ["--name", " "], r"(?i)name"),  # type: ignore[arg-type]
+    Bad("name-of-blanks", [*GOOD.split(), "--name", " "], r"(?i)name"),  # type: ignore[arg-type]
+    Bad("compile-for-a-cpu", f"{GOOD} --compile", r"raspberry-pi-4 has no accelerator", r"--compile"),
+    Bad("compiler-missing", f"{GOOD.replace('raspberry-pi-4', 'coral')} --compile", r"edgetpu_compiler is not installed", r"coral\.ai"),
     Bad("golden-zero", f"{GOOD} --golden 0", r"--golden 0", None),
     Bad("effort-unknown", f"{GOOD} --effort heroic", r"heroic", None, 2),
     Bad("output-in-no-folder", f"{GOOD} -o nowhere/out.edgekit", r"nowhere", r"mkdir"),

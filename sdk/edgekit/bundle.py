@@ -19,7 +19,10 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 REFERENCE = "reference.npz"
 
-VARIANTS = (MODEL, "model_edgetpu.tflite")
+EDGETPU_MODEL = "model_edgetpu.tflite"
+VELA_MODEL = "model_vela.tflite"
+
+VARIANTS = (MODEL, EDGETPU_MODEL, VELA_MODEL)
 """The model and what vendors' compilers made of it."""
 
 DOCUMENTS = ("forecast.json", "certificate.json", "report.json", "signature.json")

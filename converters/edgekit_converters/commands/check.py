@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
-from edgekit_converters.commands.convert import SHAPE
+from edgekit_converters.commands.words import SHAPE
 
 if TYPE_CHECKING:
     from edgekit.errors import EdgekitError

@@ -51,11 +51,24 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
 @section(
     "Device and result",
     {
-        "--target": {"required": True, "metavar": "NAME", "help": "The device, such as raspberry-pi-4."},
+        "--target": {
+            "required": True,
+            "metavar": "NAME",
+            "help": "The device, as edgekit targets lists them.",
+        },
+        "--device-dir": {
+            "multiple": True,
+            "metavar": "FOLDER",
+            "help": "A folder with device files of your own; $EDGEKIT_DEVICES names more of them.",
+        },
         "--output, -o": {
             "type": click.Path(),
             "metavar": "FILE",
             "help": "The bundle to write. Default: the model's name with .edgekit, in this folder.",
+        },
+        "--compile": {
+            "is_flag": True,
+            "help": "Also compile for the accelerator, with edgetpu_compiler or Vela, which must be installed.",
         },
         "--json": {"is_flag": True, "help": "Print one JSON object."},
     },
@@ -188,6 +201,10 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
             "show_default": True,
             "help": "How many golden inputs a device can check itself with.",
         },
+        "--golden-data": {
+            "metavar": "DATA",
+            "help": "Real samples for that, which then travel in the bundle. Default: drawn from histograms.",
+        },
     },
 )
 def convert(model: str, **words: Any) -> None:
@@ -195,10 +212,13 @@ def convert(model: str, **words: Any) -> None:
     from edgekit_converters.extras import require_convert
 
     require_convert()
+    from edgekit.devices import device_folders, find_device
     from edgekit_converters.conversion import run
     from edgekit_converters.progress import Progress
     from edgekit_converters.request import Request
 
+    folders = device_folders(words.pop("device_dir"))
+    words |= {"target": find_device(words["target"], folders).name, "device_dirs": folders}
     as_json = words.pop("json")
     words["output"] = output = Path(words["output"] or default_output(model))
     words["outputs"] = tuple(words["outputs"].split(",")) if words["outputs"] is not None else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit_converters.compilers.compiled import Compiled, Difference, differences
 from edgekit.errors import CompilerError, CompilerNotFoundError
+from edgekit_converters.compilers.compiled import Compiled, Difference, differences
 
 __all__ = ["Compiled", "CompilerError", "CompilerNotFoundError", "Difference", "differences"]

@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from edgekit.errors import CompilerError, CompilerNotFoundError
 from edgekit_converters.compilers.compiled import Compiled, left_on_cpu, truth
 from edgekit_converters.compilers.edgetpu_log import CompilerLog, failure, parse_log, reason_of
-from edgekit.errors import CompilerError, CompilerNotFoundError
 from edgekit_converters.compilers.process import Finished, run_tool
 from edgekit_targets.forecast import ParameterForecast
 from edgekit_targets.ops import OpView, view

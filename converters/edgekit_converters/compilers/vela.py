@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit.errors import MissingExtraError
+from edgekit.errors import CompilerError, MissingExtraError
 from edgekit_converters.compilers.compiled import Compiled, left_on_cpu, truth
-from edgekit.errors import CompilerError
 from edgekit_converters.compilers.process import Finished, run_tool
 from edgekit_targets.ops import OpView, view
 from edgekit_targets.target import Target

@@ -66,9 +66,9 @@ def _elu(model: Any, operator: Any) -> str:
     """elu(x) = relu(x) + (exp(min(x, 0)) - 1)."""
     x, output = operator.inputs[0], operator.outputs[0]
     one = add_constant(model, "edgekit/one", np.array(1.0, np.float32))
-    raised = insert_operator(model, operator, "EXP", [_negative_part(model, operator, x)], output)
-    below = insert_operator(model, operator, "SUB", [raised, one], output)
-    above = insert_operator(model, operator, "RELU", [x], output)
+    raised = insert_operator(model, operator, "EXP", [_negative_part(model, operator, x)], like=output)
+    below = insert_operator(model, operator, "SUB", [raised, one], like=output)
+    above = insert_operator(model, operator, "RELU", [x], like=output)
     set_operator(model, operator, "ADD", [above, below])
     return "RELU + EXP of the negative part - 1"
 
@@ -92,12 +92,58 @@ def _guarded_exp(model: Any, operator: Any) -> str | None:
     return "EXP of the negative part, since nothing else of it is used"
 
 
+def _take_apart(model: Any, operator: Any) -> str | None:
+    """SPLIT and UNPACK with outputs that nobody reads (the forget gate of an LSTM's first step) = a SLICE for each one read.
+
+    What the quantizer of TensorFlow 2.21 makes of the former, int8 or float, differs from run to run.
+    """
+    subgraph = model.subgraphs[0]
+    read = {int(index) for each in subgraph.operators for index in each.inputs} | {
+        *map(int, subgraph.outputs)
+    }
+    x, axis = _split_along(model, operator)
+    if axis is None or read.issuperset(map(int, operator.outputs)):
+        return None
+    size = [int(length) for length in subgraph.tensors[x].shape]
+    begin = [0] * len(size)
+    outputs = [int(output) for output in operator.outputs]
+    for output in outputs:
+        shape = [int(length) for length in subgraph.tensors[output].shape]
+        unpacked = len(shape) < len(size)
+        size[axis] = 1 if unpacked else shape[axis]
+        if output in read:
+            corner, span = (
+                add_constant(model, "edgekit/slice", np.array(each, np.int32)) for each in (begin, size)
+            )
+            if unpacked:
+                part = insert_operator(model, operator, "SLICE", [x, corner, span], like=x)
+                subgraph.tensors[part].shape = list(size)
+                new_shape = add_constant(model, "edgekit/shape", np.array(shape, np.int32))
+                insert_operator(model, operator, "RESHAPE", [part, new_shape], output=output)
+            else:
+                insert_operator(model, operator, "SLICE", [x, corner, span], output=output)
+        begin[axis] += size[axis]
+    subgraph.operators.remove(operator)
+    return f"{len(read.intersection(outputs))} SLICE, since nothing reads the rest"
+
+
+def _split_along(model: Any, operator: Any) -> tuple[int, int | None]:
+    """What a SPLIT, SPLIT_V or UNPACK takes apart, and along which axis, from the front; None where that is no constant."""
+    name = operator_name(model, operator)
+    x = int(operator.inputs[1 if name == "SPLIT" else 0])
+    if name == "UNPACK":
+        axis = operator.builtinOptions.axis
+    else:
+        axis = _constant(model, operator.inputs[0 if name == "SPLIT" else 2], np.int32)
+    return x, None if axis is None else int(axis) % len(model.subgraphs[0].tensors[x].shape)
+
+
 def _negative_part(model: Any, before: Any, x: int) -> int:
     """min(x, 0) = -relu(-x); a MINIMUM would tie the range of x to that of its negative part (see ties.py)."""
     minus_one = add_constant(model, "edgekit/minus_one", np.array(-1.0, np.float32))
-    flipped = insert_operator(model, before, "MUL", [x, minus_one], x)
-    size = insert_operator(model, before, "RELU", [flipped], x)
-    return insert_operator(model, before, "MUL", [size, minus_one], x)
+    flipped = insert_operator(model, before, "MUL", [x, minus_one], like=x)
+    size = insert_operator(model, before, "RELU", [flipped], like=x)
+    return insert_operator(model, before, "MUL", [size, minus_one], like=x)
 
 
 def _softplus(model: Any, operator: Any) -> str | None:
@@ -108,12 +154,12 @@ def _softplus(model: Any, operator: Any) -> str | None:
     output = operator.outputs[0]
     one = add_constant(model, "edgekit/one", np.array(1.0, np.float32))
     minus_one = add_constant(model, "edgekit/minus_one", np.array(-1.0, np.float32))
-    size = insert_operator(model, operator, "ABS", [x], output)
-    negative = insert_operator(model, operator, "MUL", [size, minus_one], output)
-    raised = insert_operator(model, operator, "EXP", [negative], output)
-    shifted = insert_operator(model, operator, "ADD", [raised, one], output)
-    bent = insert_operator(model, operator, "LOG", [shifted], output)
-    above = insert_operator(model, operator, "RELU", [x], output)
+    size = insert_operator(model, operator, "ABS", [x], like=output)
+    negative = insert_operator(model, operator, "MUL", [size, minus_one], like=output)
+    raised = insert_operator(model, operator, "EXP", [negative], like=output)
+    shifted = insert_operator(model, operator, "ADD", [raised, one], like=output)
+    bent = insert_operator(model, operator, "LOG", [shifted], like=output)
+    above = insert_operator(model, operator, "RELU", [x], like=output)
     set_operator(model, operator, "ADD", [above, bent])
     return "RELU + LOG of 1 + EXP of -ABS, which int8 can hold"
 
@@ -125,9 +171,17 @@ def _softplus_of(model: Any, log: Any) -> int | None:
         return None
     for raised, constant in (add.inputs, reversed(add.inputs)):
         exp = _maker(model, raised, "EXP")
-        if exp is not None and _is(model, constant, 1.0):
+        if exp is not None and _is(model, constant, 1.0) and not _is_minus_abs(model, exp.inputs[0]):
             return int(exp.inputs[0])
     return None
+
+
+def _is_minus_abs(model: Any, tensor: int) -> bool:
+    """Whether a tensor is -|x|, so that its exp stays within 0..1."""
+    product = _maker(model, tensor, "MUL")
+    factors = [] if product is None else [*product.inputs]
+    negated = any(_is(model, factor, -1.0) for factor in factors)
+    return negated and any(_maker(model, factor, "ABS") is not None for factor in factors)
 
 
 def _maker(model: Any, tensor: int, name: str) -> Any | None:
@@ -140,8 +194,13 @@ def _maker(model: Any, tensor: int, name: str) -> Any | None:
 
 def _is(model: Any, tensor: int, value: float) -> bool:
     """Whether a tensor is a constant of that one value."""
+    return _constant(model, tensor, np.float32) == value
+
+
+def _constant(model: Any, tensor: int, dtype: type[np.generic]) -> Any | None:
+    """The value of a constant that holds one number of 4 bytes; None for any other tensor."""
     data = model.buffers[model.subgraphs[0].tensors[tensor].buffer].data
-    return data is not None and len(data) == 4 and np.asarray(data, np.uint8).view(np.float32)[0] == value
+    return np.asarray(data, np.uint8).view(dtype)[0] if data is not None and len(data) == 4 else None
 
 
 REWRITES: Mapping[str, Callable[[Any, Any], str | None]] = {
@@ -149,5 +208,8 @@ REWRITES: Mapping[str, Callable[[Any, Any], str | None]] = {
     "SQUARE": _square,
     "ELU": _elu,
     "EXP": _guarded_exp,
+    "SPLIT": _take_apart,
+    "SPLIT_V": _take_apart,
+    "UNPACK": _take_apart,
     "LOG": _softplus,
 }

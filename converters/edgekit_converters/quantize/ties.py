@@ -1,14 +1,13 @@
 """Makes ranges agree where operators share one scale, before TensorFlow's quantizer makes them agree in its own way.
 
 Operators that move or choose values work on int8 values of one scale. How TensorFlow 2.21 finds it (quantization_driver.cc,
-GetQuantParamsForSameScaleConstraint) has three traps, all met in small Keras models:
+GetQuantParamsForSameScaleConstraint) has two traps, both met in small Keras models:
 
 - MINIMUM, MAXIMUM and SELECT give the scale of their result to their operands. Where nobody else reads an operand this is
   even better: what the operator would cut off is cut off before. But where somebody does, they read clipped values: of y,
   minimum(y, 0.1) and 2 * y, the last had an SQNR of 4 dB, without a warning and from TFLiteConverter too.
 - A REVERSE_V2 between two such operators (a bidirectional GRU) can be left with one scale before and another behind it,
   although it does not rescale.
-- An output that nobody reads (of a SPLIT in an LSTM) is never observed, and an operator without all ranges stays float.
 """
 
 from __future__ import annotations
@@ -33,25 +32,21 @@ JOINING = frozenset({"CONCATENATION", "PACK"})
 
 
 def tie_ranges(model: bytes, ranges: Ranges) -> Ranges:
-    """Widens ranges, and completes them, as the operators that share scales need it.
+    """Widens ranges as the operators that share scales need it.
 
     Args:
         model: The float .tflite that the ranges are of.
         ranges: As observed.
 
     Returns:
-        The ranges, some of them wider, and those of unread outputs added.
+        The ranges, some of them wider.
     """
     graph = read_graph(model)
     low, high = dict(ranges.low), dict(ranges.high)
     whole = _read_by_several(graph)
     for operator in graph.main.operators:
-        operands, results = _names(graph, operator.inputs), _names(graph, operator.outputs)
-        sources = [name for name in operands if name in low]
-        if operator.opcode in PASSING and sources:
-            for result in (name for name in results if name not in low):
-                low[result], high[result] = low[sources[0]], high[sources[0]]
-        kept = [name for name in sources if name in whole]
+        results = _names(graph, operator.outputs)
+        kept = [name for name in _names(graph, operator.inputs) if name in low and name in whole]
         if operator.opcode in NARROWING | PASSING and kept:
             for result in (name for name in results if name in low):
                 _widen(low, high, [result], [result, *kept])
