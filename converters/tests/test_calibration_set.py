@@ -13,6 +13,7 @@ import pytest
 
 from edgekit.errors import BadSampleError, DataError, EdgekitError, NoDataError, PreprocessingError
 from edgekit_converters.calibration import CalibrationSet, InputSpec, SaidPreprocessing, open_set
+from edgekit_converters.calibration.checks import check_classes
 
 X = InputSpec("x", (1, 2, 2))
 Y = InputSpec("gate", (1, 1))
@@ -111,7 +112,7 @@ def test_labels_beyond_the_classes_of_the_model_name_their_row(tmp_path: Path, l
     with pytest.raises(
         BadSampleError, match=rf"a\.npz row 6: has the label {label}, and .* 3 classes are 0\.\.2"
     ):
-        opened(saved(tmp_path, x=GOOD, y=labels), classes=3)
+        check_classes(opened(saved(tmp_path, x=GOOD, y=labels)).source, 3)
 
 
 def test_the_fingerprint_is_of_content_and_labels(tmp_path: Path) -> None:

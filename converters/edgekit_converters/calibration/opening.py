@@ -35,7 +35,6 @@ def open_set(
     samples: int | None = None,
     seed: int = 0,
     for_calibration: bool = True,
-    classes: int | None = None,
 ) -> CalibrationSet:
     """Opens data, decides on their preprocessing and chooses samples.
 
@@ -46,7 +45,6 @@ def open_set(
         samples: How many to choose (see `choose`); None takes all.
         seed: Of the choice.
         for_calibration: False for data that only measure (see `CalibrationSet`).
-        classes: How many the model has, where labels are to be checked against them.
 
     Raises:
         NoDataError: There are none.
@@ -55,7 +53,6 @@ def open_set(
         DataError: Anything else that is wrong with them.
     """
     source = open_samples(data, inputs, said)
-    from edgekit_converters.calibration.checks import check_classes
     from edgekit_converters.calibration.resolving import resolve_preprocessing
 
     dtypes = source.raw_dtypes()
@@ -63,8 +60,6 @@ def open_set(
         spec.name: resolve_preprocessing(_words(said, spec), dtypes[spec.name], source.kind, spec)
         for spec in inputs
     }
-    if classes is not None:
-        check_classes(source, classes)
     rows = choose(source, source.count() if samples is None else samples, seed)
     return CalibrationSet(source, rows, tuple(inputs), preprocessing, for_calibration)
 
