@@ -110,17 +110,23 @@ def observe(
         finally:
             idle.put(runner)
 
-    rows: list[_Row] = []
+    low: list[list[float]] = []
+    high: list[list[float]] = []
+    columns: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in means}
     for block in in_order(run, _blocks(samples), threads):
-        _refuse_non_finite(block, watched, first=len(rows))
-        rows.extend(block)
+        _refuse_non_finite(block, watched, first=len(low))
+        low += [row.low for row in block]
+        high += [row.high for row in block]
+        for number, column in enumerate(columns.values()):
+            column += [row.means[number] for row in block]
         if progress is not None:
             progress(len(block))
     return Observation(
         tensors=tuple(tensor.name for tensor in watched),
-        low=np.array([row.low for row in rows], np.float32),
-        high=np.array([row.high for row in rows], np.float32),
-        channels={t.name: np.array([row.means[i] for row in rows]) for i, t in enumerate(means)},
+        low=np.array(low, np.float32),
+        high=np.array(high, np.float32),
+        # Popped one by one, so that the means of one tensor only are ever in memory twice.
+        channels={name: np.array(columns.pop(name)) for name in list(columns)},
     )
 
 
