@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from edgekit.bundle import MANIFEST, MODEL, TFLITE_IDENTIFIER, read_unverified
-from edgekit.errors import ForecastContractError, UnknownModelError, UnsupportedModelError
+from edgekit.errors import (
+    CompilerError,
+    ForecastContractError,
+    MissingExtraError,
+    UnknownModelError,
+    UnsupportedModelError,
+)
 from edgekit.files import read_capped
 from edgekit_converters.audit.names import layer_name
 from edgekit_converters.progress import SILENT, Progress
@@ -164,10 +170,27 @@ def check(request: CheckRequest, progress: Progress = SILENT) -> Check:
     subject = _open(request, progress)
     ops = view(subject.graph)
     found = forecast(ops, target, assumed_ranges=subject.assumed_ranges)
+    if target.kind is Kind.ETHOS_U:
+        found, note = _ask_vela(subject.graph, found, target)
+        subject = replace(subject, notes=(*subject.notes, note))
     micro = target.kind in (Kind.MICROCONTROLLER, Kind.ETHOS_U)
     arena = plan_arena(subject.graph, Planner.MICRO if micro else Planner.LITERT)
     timings = tuple(_timings(ops, found, target))
     return Check(str(request.model), target, subject, ops, found, arena.bytes, timings)
+
+
+def _ask_vela(graph: Graph, found: Forecast, target: Target) -> tuple[Forecast, str]:
+    """What Vela itself says, where it is installed; else the forecast as it is, and why."""
+    from edgekit_converters.compilers.vela import compile_vela
+
+    try:
+        compiled = compile_vela(bytes(graph.data), target)
+    except (CompilerError, MissingExtraError) as error:
+        return found, f"forecast by rules, not by Vela: {str(error).splitlines()[0]}"
+    answer = replace(compiled.forecast, rules=found.rules, assumed_ranges=found.assumed_ranges)
+    ms = compiled.figures.get("inference_ms")
+    time = "" if ms is None else f"; it estimates {ms:.3g} ms an inference"
+    return answer, f"where operators run is what {compiled.tool} itself says{time}"
 
 
 def _timings(ops: Sequence[OpView], found: Forecast, target: Target) -> Iterator[Timing]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from check_models import bundled, chain, float_edges, float_model, saved
-from tflite_models import activation, net
+from tflite_models import activation, conv, net
 
 from edgekit.errors import (
     EdgekitError,
@@ -254,3 +254,24 @@ def test_options_reach_the_source(made_by: Callable[[str], Path]) -> None:
     found = checked(path, options=SourceOptions(outputs=("pooled",)))
     assert len(found.subject.graph.main.outputs) == 1
     assert "FULLY_CONNECTED" not in {op.opcode for op in found.ops}
+
+
+@pytest.mark.skipif(
+    not Path(sys.executable).with_name("vela").exists(), reason="Vela (the extra ethos-u) is not installed"
+)
+def test_vela_is_asked_where_it_is_installed(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(conv().build())
+    found = check(CheckRequest(path, "ethos-u55-128"))
+    assert any("ethos-u-vela" in note and "itself says" in note for note in found.subject.notes)
+    assert [op.placement for op in found.forecast.ops] == [Placement.NPU]
+    assert found.forecast.rules == "ethos-u"
+
+
+def test_without_vela_the_rules_forecast_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "m.tflite"
+    path.write_bytes(conv().build())
+    found = check(CheckRequest(path, "ethos-u55-128"))
+    assert any("forecast by rules, not by Vela" in note for note in found.subject.notes)
