@@ -262,7 +262,7 @@ def test_options_reach_the_source(made_by: Callable[[str], Path]) -> None:
 def test_vela_is_asked_where_it_is_installed(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(conv().build())
-    found = check(CheckRequest(path, "ethos-u55-128"))
+    found = check(CheckRequest(model=path, target="ethos-u55-128"))
     assert any("ethos-u-vela" in note and "itself says" in note for note in found.subject.notes)
     assert [op.placement for op in found.forecast.ops] == [Placement.NPU]
     assert found.forecast.rules == "ethos-u"
@@ -273,5 +273,5 @@ def test_without_vela_the_rules_forecast_and_say_so(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path))
     path = tmp_path / "m.tflite"
     path.write_bytes(conv().build())
-    found = check(CheckRequest(path, "ethos-u55-128"))
+    found = check(CheckRequest(model=path, target="ethos-u55-128"))
     assert any("forecast by rules, not by Vela" in note for note in found.subject.notes)
