@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test lint format rules lock clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/digits/demo.py
@@ -32,6 +32,9 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+rules: $(STAMP)
+	$(BIN)/python sdk/tests/rules_page.py
 
 lock:
 	uv pip compile pyproject.toml --extra convert --group dev --universal --python-version 3.11 \

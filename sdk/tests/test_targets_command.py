@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rules_page import PAGE, page
 
 from edgekit.cli import main
 from edgekit.devices import device_folders, find_device
@@ -223,3 +224,7 @@ def test_as_a_process_without_numpy_or_a_runtime(site: Any) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "coral-usb-accelerator"
     assert done.stderr == "coral is coral-usb-accelerator\n"
+
+
+def test_the_manual_of_rules_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make rules"
