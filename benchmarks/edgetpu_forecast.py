@@ -26,8 +26,7 @@ from edgekit_targets.ops import FLOATS, OpView, TensorView
 from edgekit_targets.tflite.schema import ENUMS, OptionField, option_tables, options_of_operators
 
 TARGET = "coral-usb-accelerator"
-BYTES_ALIKE = 0.10  # of the true bytes, or
-BYTES_SLACK = 1024  # this many, for models of a few hundred parameters
+BYTES_ALIKE = 0.10  # of the true bytes
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ def parameters_apart(models: Iterable[Model]) -> list[str]:
 
 
 def _alike(forecast_bytes: int, true_bytes: int) -> bool:
-    return abs(forecast_bytes - true_bytes) <= max(BYTES_ALIKE * true_bytes, BYTES_SLACK)
+    return abs(forecast_bytes - true_bytes) <= BYTES_ALIKE * true_bytes
 
 
 def print_hard(models: Sequence[Model]) -> None:
@@ -248,7 +247,7 @@ def print_hard(models: Sequence[Model]) -> None:
 def print_parameters(models: Sequence[Model]) -> None:
     apart = parameters_apart(models)
     print(
-        f"parameter bytes cached and streamed within {BYTES_ALIKE:.0%} (or {BYTES_SLACK} bytes): "
+        f"parameter bytes cached and streamed within {BYTES_ALIKE:.0%}: "
         f"{share(len(models) - len(apart), len(models))}"
     )
     for line in apart:
