@@ -212,14 +212,14 @@ def recall(models: Iterable[Model]) -> float:
     return sum(found) / len(found) if found else 1.0
 
 
-def parameters_apart(models: Iterable[Model]) -> list[str]:
+def parameters_apart(models: Iterable[Model], slack_bytes: int = 0) -> list[str]:
     """Models whose cached or streamed bytes are forecast wrongly."""
     apart = []
     for model in models:
         said = model.forecast.parameters
         if said is not None and not (
-            _alike(said.cached_bytes, model.cached_bytes)
-            and _alike(said.streamed_bytes, model.streamed_bytes)
+            _alike(said.cached_bytes, model.cached_bytes, slack_bytes)
+            and _alike(said.streamed_bytes, model.streamed_bytes, slack_bytes)
         ):
             apart.append(
                 f"{model.name}: cached {said.cached_bytes} for {model.cached_bytes}, "
@@ -228,8 +228,8 @@ def parameters_apart(models: Iterable[Model]) -> list[str]:
     return apart
 
 
-def _alike(forecast_bytes: int, true_bytes: int) -> bool:
-    return abs(forecast_bytes - true_bytes) <= BYTES_ALIKE * true_bytes
+def _alike(forecast_bytes: int, true_bytes: int, slack_bytes: int) -> bool:
+    return abs(forecast_bytes - true_bytes) <= max(BYTES_ALIKE * true_bytes, slack_bytes)
 
 
 def print_hard(models: Sequence[Model]) -> None:

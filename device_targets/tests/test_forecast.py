@@ -266,7 +266,8 @@ def test_ground_truth(benchmark_script: ModuleType) -> None:
     assert exact / whole >= 0.98
     assert benchmark_script.wrongly_mapped(models) == []
     assert benchmark_script.recall(models) >= 0.9
-    assert len(benchmark_script.parameters_apart(models)) <= 0.02 * whole
+    # Within 10 % or one padded block of the chip; the benchmark prints how many are within 10 % alone.
+    assert len(benchmark_script.parameters_apart(models, slack_bytes=1024)) <= 0.02 * whole
 
 
 def test_sources_and_sentences_are_written_out() -> None:
