@@ -10,8 +10,9 @@ from edgekit.version import __version__
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import would cost eight times the rest
 if TYPE_CHECKING:
     from edgekit.errors import EdgekitError
+    from edgekit.opening import load
     from edgekit.result import Result
-    from edgekit.session import Session, load
+    from edgekit.session import Session
     from edgekit.trust import UNSIGNED
 
 __all__ = ["UNSIGNED", "EdgekitError", "Result", "Session", "__version__", "load"]
@@ -21,7 +22,7 @@ _HOMES = {
     "Result": "edgekit.result",
     "Session": "edgekit.session",
     "UNSIGNED": "edgekit.trust",
-    "load": "edgekit.session",
+    "load": "edgekit.opening",
 }
 
 

@@ -16,9 +16,24 @@
     │   └── NewerFormatError         written by a later edgekit
     ├── TrustError
     │   ├── TrustRequiredError       no trust= and no --unsigned
-    │   └── TrustNotAvailableError   signatures are not part of this release
+    │   ├── TrustNotAvailableError   signatures are not part of this release
+    │   ├── NotSignedError           keys are trusted, and the bundle has no signature
+    │   ├── UntrustedKeyError        signed, but by none of the trusted keys
+    │   ├── BadSignatureError        the signature does not hold, or is not soundly built
+    │   ├── BadManifestError         the signed list of files is not soundly built
+    │   ├── FileMismatchError        a member is not the one that was signed
+    │   ├── RevokedError             the key or the bundle is revoked
+    │   ├── DowngradeError           its security epoch lies below the device's floor
+    │   ├── NotAllowedError          trusted, but not for this target or of this name
+    │   └── SelfTestError            its golden answers do not come out, or the runtime dies of it
+    ├── KeyFileError                 a key file cannot be used, or a passphrase is wrong
+    ├── StateError                   the device's state store cannot be used
     ├── RuntimeNotFoundError         no TFLite runtime is installed
     ├── SessionError                 a session is closed, or the runtime refuses the model
+    │   ├── DeviceError              the accelerator that was asked for cannot be used
+    │   └── SimulatedFaultError      a fault that the user asked the simulated backend for
+    ├── ProfileError                 a profile cannot be taken, read or compared
+    │   └── RemoteError              the device over ssh cannot do its part
     ├── InputError                   what was fed does not fit the model's input
     ├── SourceError                  the model cannot become a float .tflite
     │   ├── UnknownModelError        not a model of a known kind
@@ -53,32 +68,46 @@ from edgekit_targets.errors import (
 
 __all__ = [
     "AccuracyContractError",
+    "BadManifestError",
     "BadSampleError",
+    "BadSignatureError",
     "BrokenCommandError",
     "BundleError",
     "CompilerError",
     "CompilerNotFoundError",
     "ContractError",
     "DataError",
+    "DeviceError",
+    "DowngradeError",
     "DynamicShapeError",
     "EdgekitError",
+    "FileMismatchError",
     "ForecastContractError",
     "InputError",
     "InvalidManifestError",
     "InvalidTargetError",
+    "KeyFileError",
     "MalformedBundleError",
     "MalformedModelError",
     "MetricError",
     "MissingExtraError",
     "NewerFormatError",
     "NoDataError",
+    "NotAllowedError",
     "NotInt8Error",
+    "NotSignedError",
     "OutputError",
     "PreprocessingError",
+    "ProfileError",
     "QuantizationError",
+    "RemoteError",
+    "RevokedError",
     "RuntimeNotFoundError",
+    "SelfTestError",
     "SessionError",
+    "SimulatedFaultError",
     "SourceError",
+    "StateError",
     "TrustError",
     "TrustNotAvailableError",
     "TrustRequiredError",
@@ -86,6 +115,7 @@ __all__ = [
     "UnknownTargetError",
     "UnsupportedModelError",
     "UntrustedCodeError",
+    "UntrustedKeyError",
     "WorkerCrashedError",
 ]
 
@@ -149,12 +179,72 @@ class TrustNotAvailableError(TrustError):
     """A key was given, but this release cannot check signatures yet."""
 
 
+class NotSignedError(TrustError):
+    """Keys are trusted, and the bundle carries no signature."""
+
+
+class UntrustedKeyError(TrustError):
+    """The bundle is signed by none of the trusted keys."""
+
+
+class BadSignatureError(TrustError):
+    """The signature does not hold, or the envelope around it is not soundly built."""
+
+
+class BadManifestError(TrustError):
+    """The signed statement, the list of the members and their digests, is not soundly built."""
+
+
+class FileMismatchError(TrustError):
+    """A member is not the one that was signed, is not listed, or is missing."""
+
+
+class RevokedError(TrustError):
+    """The key that signed it, or the bundle itself, is revoked."""
+
+
+class DowngradeError(TrustError):
+    """The bundle's security epoch lies below the floor of this device."""
+
+
+class NotAllowedError(TrustError):
+    """The bundle is trusted, but not for this target or not under this name."""
+
+
+class SelfTestError(TrustError):
+    """The bundle's golden answers do not come out on this device, or the runtime dies of it."""
+
+
+class KeyFileError(EdgekitError):
+    """A key file cannot be read, written or unlocked."""
+
+
+class StateError(EdgekitError):
+    """The device's state store cannot be read or written."""
+
+
 class RuntimeNotFoundError(EdgekitError):
     """No TFLite runtime that edgekit can drive is installed."""
 
 
 class SessionError(EdgekitError):
     """A session is closed, or the runtime refuses the model."""
+
+
+class DeviceError(SessionError):
+    """The accelerator that was asked for is not there, or its driver does not work."""
+
+
+class SimulatedFaultError(SessionError):
+    """A fault that the user asked the simulated backend for."""
+
+
+class ProfileError(EdgekitError):
+    """A profile cannot be taken, read or compared."""
+
+
+class RemoteError(ProfileError):
+    """The device at the other end of ssh cannot do its part."""
 
 
 class InputError(EdgekitError):

@@ -1,4 +1,4 @@
-"""Load a verified bundle and run it: `load`, `Session`."""
+"""Run a verified bundle: `Session`."""
 
 from __future__ import annotations
 
@@ -16,45 +16,17 @@ from numpy.typing import NDArray
 
 from edgekit import media
 from edgekit.backends import Interpreter, TensorDetails, find_backend
-from edgekit.bundle import DEFAULT_LIMITS, MODEL, read_unverified
-from edgekit.errors import BundleError, InputError, SessionError, TrustRequiredError
-from edgekit.files import read_capped
+from edgekit.bundle import MODEL
+from edgekit.errors import InputError, SessionError, TrustRequiredError
 from edgekit.manifest import Manifest, TensorSpec
 from edgekit.preprocess import dequantize, image_geometry, quantize, to_model_input
 from edgekit.result import Result, Timing, best_labels
-from edgekit.trust import VerifiedBundle, resolve
+from edgekit.trust import VerifiedBundle
 
 Sample = NDArray[Any] | str | os.PathLike[str]
 """What one input takes: a raw array as the manifest says; for an image input also the path of an image."""
 
 QUANTIZED = ("int8", "uint8")
-
-
-def load(
-    path: str | os.PathLike[str], *, trust: object, device: str = "auto", threads: int | None = None
-) -> Session:
-    """Read a bundle, establish that it may be trusted, and open its model.
-
-    The file is read once: the bytes that are checked are the bytes that run.
-
-    Args:
-        path: The .edgekit file.
-        trust: `edgekit.UNSIGNED`, written out, to run a bundle of unproven origin. There is no default.
-        device: "auto" or "cpu".
-        threads: Threads for one inference; None leaves it to the runtime.
-
-    Raises:
-        BundleError: The file is not a canonical bundle, or has a newer format.
-        TrustError: Trust was not given, or cannot be established.
-        RuntimeNotFoundError: No TFLite runtime is installed.
-        SessionError: The runtime refuses the model, or it is not the one that the manifest describes.
-    """
-    data = read_capped(Path(path), DEFAULT_LIMITS.archive.total)
-    try:
-        unverified = read_unverified(data)
-    except BundleError as error:
-        raise type(error)(f"{os.fspath(path)}: {error}", hint=error.hint) from error
-    return Session(resolve(unverified, trust, stacklevel=3), device=device, threads=threads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def test_every_public_name_is_there() -> None:
         assert name in dir(edgekit)
     from edgekit import UNSIGNED, Session, load
 
-    assert Session.__module__ == load.__module__ == "edgekit.session"
+    assert (Session.__module__, load.__module__) == ("edgekit.session", "edgekit.opening")
     assert repr(UNSIGNED) == "edgekit.UNSIGNED"
 
 

@@ -25,7 +25,13 @@ SUMMARIES: Mapping[str, str] = {
     "check": "Tell where each operator of a model would run on a device, why, and what to change.",
     "targets": "List the devices, or show one with its sources and install lines.",
     "inspect": "Show what a .tflite model or a bundle holds, and audit it.",
+    "keygen": "Make a pair of keys to sign bundles with.",
+    "sign": "Sign a bundle, so that devices that trust your key run it.",
+    "verify": "Check a bundle's signature, and tell who signed what, and when.",
+    "unpack": "Write a bundle's members to a folder, as any OpenSSF Model Signing verifier takes them.",
     "run": "Run a bundle on images, sounds or arrays.",
+    "profile": "Measure where a bundle's time goes on this machine, or on a device over ssh.",
+    "doctor": "Tell what this machine has to run bundles with, and how to mend what is missing.",
 }
 
 

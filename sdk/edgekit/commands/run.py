@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit import console
+from edgekit.commands.opening import open_bundle, trust_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +22,7 @@ FEW_VALUES = 8  # as many as fit beside a file name on one line
 @click.command()
 @click.argument("bundle")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option(
-    "--trust", metavar="KEY|FOLDER", help="The key, or the folder of keys, that must have signed it."
-)
-@click.option("--unsigned", is_flag=True, help="Run it although nothing proves where it comes from.")
+@trust_options
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
 @click.option("--threads", type=click.IntRange(1), help="Threads for one inference.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -43,19 +40,7 @@ def run(
     Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
     batch of them. For a model with several inputs write NAME=FILE for each of them.
     """
-    from edgekit.backends.banner import without_banner
-    from edgekit.session import load
-    from edgekit.trust import UNSIGNED, UnsignedBundleWarning
-
-    if trust is not None and unsigned:
-        raise click.UsageError("--trust and --unsigned exclude each other")
-    with warnings.catch_warnings():
-        if unsigned:  # said once, and not with the source line that a Python warning shows
-            warnings.simplefilter("ignore", UnsignedBundleWarning)
-        with without_banner():
-            session = load(bundle, trust=UNSIGNED if unsigned else trust, threads=threads)
-    if unsigned:
-        console.status(f"{bundle} runs unsigned: nothing shows who made it")
+    session = open_bundle(bundle, trust, unsigned=unsigned, threads=threads)
     with session:
         answers = _answers(session, inputs, top)
         if as_json:

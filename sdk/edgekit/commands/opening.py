@@ -1,0 +1,56 @@
+"""What every command that executes a bundle shares: ``--trust`` and ``--unsigned``, and opening it by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgekit import console
+
+if TYPE_CHECKING:
+    from edgekit.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def trust_options(command: F) -> F:
+    """Add ``--trust`` and ``--unsigned`` to a click command, which gets them as `trust` and `unsigned`."""
+    command = click.option(
+        "--unsigned", is_flag=True, help="Run it although nothing proves where it comes from."
+    )(command)
+    return click.option(
+        "--trust", metavar="KEY|FOLDER", help="The key, or the folder of keys, that must have signed it."
+    )(command)
+
+
+def open_bundle(bundle: str, trust: str | None, *, unsigned: bool, **options: Any) -> Session:
+    """Open a bundle as the command line says, without the runtime's banner.
+
+    Args:
+        bundle: Path of the .edgekit file.
+        trust: What ``--trust`` was given.
+        unsigned: Whether ``--unsigned`` was.
+        options: Further keywords of `edgekit.load`.
+
+    Raises:
+        click.UsageError: Both were given.
+        EdgekitError: Whatever `edgekit.load` raises.
+    """
+    import warnings
+
+    from edgekit.backends.banner import without_banner
+    from edgekit.opening import load
+    from edgekit.trust import UNSIGNED, UnsignedBundleWarning
+
+    if trust is not None and unsigned:
+        raise click.UsageError("--trust and --unsigned exclude each other")
+    with warnings.catch_warnings():
+        if unsigned:  # said once, and not with the source line that a Python warning shows
+            warnings.simplefilter("ignore", UnsignedBundleWarning)
+        with without_banner():
+            session = load(bundle, trust=UNSIGNED if unsigned else trust, **options)
+    if unsigned:
+        console.status(f"{bundle} runs unsigned: nothing shows who made it")
+    return session
