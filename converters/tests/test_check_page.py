@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tflite_models import Net, Op, activation
 
+from edgekit.page.figures import percent, size
+from edgekit.page.markup import Html, join, tag, text
 from edgekit_converters.check import CheckRequest, check
 from edgekit_converters.page import render
-from edgekit_converters.page.facts import headline, percent, shape, size
+from edgekit_converters.page.facts import headline, shape
 from edgekit_converters.page.findings import findings, numbers
 from edgekit_converters.page.layout import Edge, lay_out
-from edgekit_converters.page.markup import Html, join, tag, text
 from edgekit_targets.ops import TensorView
 
 CORAL = "coral-usb-accelerator"

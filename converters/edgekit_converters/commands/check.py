@@ -203,8 +203,9 @@ def _finding(finding: Finding) -> str:
 
 
 def _everything(found: Check) -> str:
+    from edgekit.page.figures import millions
     from edgekit_converters.check import layer_of
-    from edgekit_converters.page.facts import millions, shape
+    from edgekit_converters.page.facts import shape
 
     rows = [
         (op.index, op.opcode, layer_of(op), shape(view.outputs[0]) if view.outputs else None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.page.markup import Html, tag
 from edgekit_converters.page.facts import Kind
 from edgekit_converters.page.layout import Edge, Layout
-from edgekit_converters.page.markup import Html, tag
 
 ROW = 30
 """Height of a row in CSS pixels; style.css has the same number for the labels beside the drawing."""

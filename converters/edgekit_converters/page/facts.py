@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgekit.page.figures import counted, percent, size
 from edgekit_converters.check import Check, accelerator_of
 from edgekit_targets.forecast import Forecast, OpForecast, Placement
 from edgekit_targets.ops import TensorView
@@ -139,36 +140,6 @@ def arena(found: Check) -> str:
     if limit is not None:
         says += f"; {'MORE THAN' if found.arena_bytes > limit else 'within'} the {size(limit)} that there are"
     return says
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 operator" or "2,036 operators"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def percent(share: float) -> str:
-    """A share as text; what is not all of it never reads as 100 %, and what is not nothing never as 0 %."""
-    if 0 < share < 0.001:
-        return "<0.1 %"
-    if 0.999 < share < 1:
-        return ">99.9 %"
-    return f"{100 * share:.3g} %"
-
-
-def size(number: int) -> str:
-    """Bytes for people, in units of 1,000."""
-    for unit, least in (("MB", 10**6), ("kB", 10**3)):
-        if number >= least:
-            return f"{number / least:.3g} {unit}"
-    return f"{number} B"
-
-
-def millions(number: int) -> str:
-    """A large count for people: "13.6 M"."""
-    for unit, least in ((" G", 10**9), (" M", 10**6), (" k", 10**3)):
-        if number >= least:
-            return f"{number / least:.3g}{unit}"
-    return str(number)
 
 
 def shape(tensor: TensorView) -> str:

@@ -1,18 +1,10 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
   const $ = (id) => document.getElementById(id);
-  const table = $("ops"), body = table.tBodies[0], tip = $("tip");
-  const rows = [...body.rows], labels = [...document.querySelectorAll(".labels li")];
+  const table = $("ops"), tip = $("tip");
+  const rows = [...table.tBodies[0].rows], labels = [...document.querySelectorAll(".labels li")];
   const rowOf = (label) => $("op" + label.dataset.op);
   const labelOf = new Map(labels.map((label) => [rowOf(label), label]));
-
-  // Light and dark: the system decides until the button is pressed.
-  $("theme").hidden = false;
-  $("theme").addEventListener("click", () => {
-    const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
-  });
 
   // Filter by placement and by words.
   const chips = [...document.querySelectorAll("#legend .chip")];
@@ -35,31 +27,6 @@
       filter();
     });
   }
-
-  // Sort by a column; numbers by value, the rest as text, equal ones in the order of the model.
-  const place = new Map(rows.map((row, index) => [row, index]));
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
-    const isNumber = head.classList.contains("n");
-    const key = (row) => {
-      const cell = row.cells[column];
-      return isNumber ? Number(cell.dataset.v ?? cell.textContent) : cell.textContent;
-    };
-    button.addEventListener("click", () => {
-      const first = isNumber && column ? "descending" : "ascending";
-      const other = first === "ascending" ? "descending" : "ascending";
-      const order = head.getAttribute("aria-sort") === first ? other : first;
-      for (const each of heads) each.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", order);
-      const sign = order === "ascending" ? 1 : -1;
-      const compare = (a, b) => (isNumber ? key(a) - key(b) : key(a).localeCompare(key(b)));
-      body.append(...[...rows].sort((a, b) => sign * compare(a, b) || place.get(a) - place.get(b)));
-    });
-  });
 
   // The graph and the table show the same operator.
   function light(row, on) {

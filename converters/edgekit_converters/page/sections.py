@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edgekit.page import theme_button
+from edgekit.page.figures import millions, percent, size
+from edgekit.page.markup import Html, join, tag, text
 from edgekit_converters.check import layer_of
 from edgekit_converters.page.drawing import draw, mark
 from edgekit_converters.page.facts import (
@@ -12,17 +15,13 @@ from edgekit_converters.page.facts import (
     Side,
     arena,
     kind_of,
-    millions,
     parameters,
-    percent,
     shape,
     sides,
-    size,
     word_of,
 )
 from edgekit_converters.page.findings import Finding, findings, follows
 from edgekit_converters.page.layout import Layout
-from edgekit_converters.page.markup import Html, join, tag, text
 from edgekit_targets import cost
 from edgekit_targets.forecast import OpForecast
 from edgekit_targets.ops import OpView
@@ -47,7 +46,7 @@ def header(found: Check) -> Html:
             _pair("model", found.subject.kind),
             *(_pair(word, value) for word, value in _edges(found)),
         ),
-        tag("button", "Dark / light", id="theme", type="button", hidden=True),
+        theme_button(),
     )
 
 
@@ -233,7 +232,7 @@ def table(found: Check) -> Html:
     """All operators with reason and fix."""
     heads = [tag("th", word, scope="col", class_=kind or None) for word, kind in _COLUMNS]
     rows = [_row(found, op, view) for op, view in zip(found.forecast.ops, found.ops, strict=True)]
-    return tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), id="ops")
+    return tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), id="ops", class_="sortable")
 
 
 def _row(found: Check, op: OpForecast, view: OpView) -> Html:

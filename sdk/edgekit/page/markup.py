@@ -6,7 +6,7 @@ from html import escape
 
 from edgekit.console import printable
 
-_EMPTY = frozenset({"circle", "input", "meta", "path", "rect", "br"})
+_EMPTY = frozenset({"circle", "input", "meta", "path", "rect", "br", "line"})
 
 
 class Html(str):
