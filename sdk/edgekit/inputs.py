@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.manifest import TensorSpec
 from edgekit.media import read_npy, read_wav
-from edgekit.preprocess import image_geometry
+from edgekit.samples import is_batch
 
 Feed = Mapping[str, Path]
 """One file for each model input, by its name."""
@@ -109,17 +109,3 @@ def _read(path: Path, spec: TensorSpec) -> Sequence[NDArray[Any] | Path] | NDArr
         f"{path}: the input '{spec.name}' takes {kinds[source]} file",
         hint="save one array with numpy.save(file, array): a sample, or samples along the first axis",
     )
-
-
-def is_batch(shape: tuple[int, ...], spec: TensorSpec) -> bool:
-    """Whether an array of this shape holds samples along its first axis, and not one sample.
-
-    As in `edgekit.preprocess.to_model_input`, a sample may lack the batch axis and a channel axis of 1.
-    """
-    geometry = image_geometry(spec.shape, spec.layout)
-    sample = spec.shape[1:]
-    if geometry is not None:
-        sample = (geometry.height, geometry.width, geometry.channels)
-    if len(sample) > 1 and sample[-1] == 1 and len(shape) == len(sample):
-        return shape[-1] != 1
-    return len(shape) > len(sample)

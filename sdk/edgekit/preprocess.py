@@ -1,27 +1,30 @@
 """From a raw sample to the model's input and back: the one arithmetic that workstation and device share.
 
-Everything here is a pure function over numpy arrays, in float32 throughout, so that both sides compute the
-same bits.
+Everything here is arithmetic over numpy arrays, in float32 throughout, so that both sides compute the same bits.
+A session does the same in one step and without allocating: `edgekit.feeding`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.manifest import Preprocessing
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from edgekit.manifest import Preprocessing
 
 SPANS = {"uint8": (0, 255), "int16": (-32768, 32768)}
 """What `Preprocessing.range` maps to LO..HI. int16 ends at 32768, one above its largest value, so that
 silence stays 0: x / 32768 is how wave files become -1..1 in tf.audio.decode_wav and in torchaudio.load."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageGeometry:
+class ImageGeometry(NamedTuple):
     """Height, width and channels of a model input that takes images."""
 
     height: int
@@ -71,18 +74,37 @@ def to_model_input(
         InputError: The dtype or the shape does not fit.
     """
     raw = np.asarray(raw)
-    _check_dtype(raw, preprocessing.dtype)
-    arranged = _arrange(raw, spec_shape, layout, preprocessing.source)
+    check_dtype(raw, preprocessing.dtype)
+    arranged = arrange(raw, spec_shape, layout, preprocessing.source)
     with np.errstate(over="ignore"):
         values = arranged.astype(np.float32, order="C")
-    if preprocessing.range is not None:
-        _scale(values, SPANS[preprocessing.dtype], preprocessing.range)
-    channel_axis = 1 if layout == "NCHW" else len(spec_shape) - 1
-    if preprocessing.mean is not None:
-        values -= _per_channel(preprocessing.mean, len(spec_shape), channel_axis)
-    if preprocessing.std is not None:
-        values /= _per_channel(preprocessing.std, len(spec_shape), channel_axis)
+    for operation, operand in scaling(preprocessing, len(spec_shape), layout):
+        operation(values, operand, out=values)
     return values
+
+
+def scaling(
+    preprocessing: Preprocessing, rank: int, layout: str | None
+) -> tuple[tuple[np.ufunc, NDArray[np.float32]], ...]:
+    """What turns raw float32 values into model input: operations with their right operands, done in this order.
+
+    Args:
+        preprocessing: What was said at conversion.
+        rank: Dimensions of the model's input.
+        layout: Of the model's input; "NCHW" has its channels second, all others last.
+    """
+    channel_axis = 1 if layout == "NCHW" else rank - 1
+    steps: list[tuple[np.ufunc, NDArray[np.float32]]] = []
+    if preprocessing.range is not None:
+        # By dividing: x / 127.5 - 1 is then bit for bit what Keras does.
+        (first, last), (low, high) = SPANS[preprocessing.dtype], preprocessing.range
+        steps.append((np.divide, np.array((last - first) / (high - low), np.float32)))
+        steps.append((np.add, np.array(low - first * (high - low) / (last - first), np.float32)))
+    if preprocessing.mean is not None:
+        steps.append((np.subtract, _per_channel(preprocessing.mean, rank, channel_axis)))
+    if preprocessing.std is not None:
+        steps.append((np.divide, _per_channel(preprocessing.std, rank, channel_axis)))
+    return tuple(steps)
 
 
 def quantize(
@@ -103,20 +125,42 @@ def quantize(
     Raises:
         InputError: A value is NaN.
     """
-    limits = np.iinfo(dtype)
     with np.errstate(over="ignore"):
         steps = np.asarray(values).astype(np.float32)
         steps /= np.float32(scale)
+    stored = np.empty(steps.shape, dtype)
+    round_into(stored, steps, np.empty_like(steps), zero_point)
+    return stored
+
+
+def round_into(
+    stored: NDArray[np.integer[Any]],
+    steps: NDArray[np.float32],
+    scratch: NDArray[np.float32],
+    zero_point: int,
+) -> None:
+    """Rounds values that are counted in steps into a quantized tensor's integers; `quantize` says how.
+
+    Args:
+        stored: Takes the result.
+        steps: Real values divided by the scale; overwritten.
+        scratch: Of the same shape; overwritten.
+        zero_point: The integer that means 0.
+
+    Raises:
+        InputError: A value is NaN.
+    """
+    limits = np.iinfo(stored.dtype)
     # Before rounding, which changes nothing at whole limits, so that infinities never meet a subtraction.
     np.clip(steps, limits.min - zero_point, limits.max - zero_point, out=steps)
     if np.isnan(steps.sum()):  # every other value is finite by now
         raise InputError("the input holds NaN, which no integer can stand for")
-    whole = np.trunc(steps)
-    steps -= whole
+    np.trunc(steps, out=scratch)
+    steps -= scratch
     steps += steps
-    whole += np.trunc(steps, out=steps)  # the dropped half as -1, 0 or 1, without the error of adding 0.5
-    whole += zero_point
-    return whole.astype(dtype)
+    scratch += np.trunc(steps, out=steps)  # the dropped half as -1, 0 or 1, without the error of adding 0.5
+    scratch += zero_point
+    np.copyto(stored, scratch, casting="unsafe")
 
 
 def dequantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[np.float32]:
@@ -127,7 +171,12 @@ def dequantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[n
     return real
 
 
-def _check_dtype(raw: NDArray[Any], dtype: str) -> None:
+def check_dtype(raw: NDArray[Any], dtype: str) -> None:
+    """Refuses a sample of another dtype than `Preprocessing.dtype`; "float32" also takes float16 and float64.
+
+    Raises:
+        InputError: It is of another dtype.
+    """
     if raw.dtype == dtype or (dtype == "float32" and raw.dtype.kind == "f"):
         return
     if dtype == "float32":
@@ -137,8 +186,18 @@ def _check_dtype(raw: NDArray[Any], dtype: str) -> None:
     raise InputError(f"the sample is {raw.dtype}, and the model takes {dtype}", hint=hint)
 
 
-def _arrange(raw: NDArray[Any], spec_shape: tuple[int, ...], layout: str | None, source: str) -> NDArray[Any]:
-    """A view of the sample in the model's shape."""
+def arrange(raw: NDArray[Any], spec_shape: tuple[int, ...], layout: str | None, source: str) -> NDArray[Any]:
+    """A view of the sample in the model's shape.
+
+    Args:
+        raw: One sample; the batch axis may be missing, and so may a channel axis of 1.
+        spec_shape: Of the model's input, batch 1 first.
+        layout: "NCHW" turns samples that end in their channels around.
+        source: `Preprocessing.source`; images always end in their channels.
+
+    Raises:
+        InputError: Its shape does not fit.
+    """
     wanted = spec_shape
     if layout == "NCHW" and len(spec_shape) == 4 and (source == "image" or not _fits(raw.shape, wanted)):
         batch, channels, height, width = spec_shape
@@ -185,13 +244,6 @@ def _image_shape_advice(got: tuple[int, ...], want: tuple[int, ...]) -> str:
     if got[2] == want[2]:
         return "the size differs: say --resize bilinear for images, or bring the data to the model's size"
     return "bring the data to the shape that the model was trained on"
-
-
-def _scale(values: NDArray[np.float32], span: tuple[int, int], target: tuple[float, float]) -> None:
-    """Maps `span` to `target` in place, by dividing: x / 127.5 - 1 is then bit for bit what Keras does."""
-    (first, last), (low, high) = span, target
-    values /= np.float32((last - first) / (high - low))
-    values += np.float32(low - first * (high - low) / (last - first))
 
 
 def _per_channel(numbers: tuple[float, ...], rank: int, axis: int) -> NDArray[np.float32]:

@@ -2,105 +2,146 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter_ns
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgekit import media
-from edgekit.backends import Interpreter, TensorDetails, find_backend
-from edgekit.bundle import MODEL
+from edgekit.backends.choose import choose
 from edgekit.errors import InputError, SessionError, TrustRequiredError
-from edgekit.manifest import Manifest, TensorSpec
-from edgekit.preprocess import dequantize, image_geometry, quantize, to_model_input
+from edgekit.ports import QUANTIZED, Input, Output, indices
+from edgekit.preprocess import dequantize
 from edgekit.result import Result, Timing, best_labels
+from edgekit.samples import raw_samples, stored_samples
 from edgekit.trust import VerifiedBundle
 
-Sample = NDArray[Any] | str | os.PathLike[str]
-"""What one input takes: a raw array as the manifest says; for an image input also the path of an image."""
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Any, Literal, Self
 
-QUANTIZED = ("int8", "uint8")
+    from numpy.typing import NDArray
 
+    from edgekit.backends import Interpreter, Kernels
+    from edgekit.backends.simulated import Simulation
+    from edgekit.manifest import Manifest
+    from edgekit.profiling.record import Profile
+    from edgekit.result import Labels
+    from edgekit.streams import Worker
 
-@dataclass(frozen=True, slots=True)
-class _Port:
-    """One input or output: what the manifest says of it, and where the runtime has it."""
-
-    spec: TensorSpec
-    index: int
+    Sample = NDArray[Any] | str | os.PathLike[str]
+    Direct = Callable[[NDArray[Any]], NDArray[Any] | None]
 
 
 class Session:
-    """A model that is open and ready to run. Threads may share it: they take turns.
+    """A model that is open and ready to run. Threads may share it.
+
+    There is one interpreter and one lock: calls of several threads take turns, whole samples at a time (a batch is
+    several). What a call returns is the caller's own. Resizing images and reading files happen outside the lock.
 
     Attributes:
         manifest: What the bundle says of itself.
+        device: What runs the model: "cpu", "usb:0", "pci:0" (with any number) or "simulated".
+        threads: Threads for one inference; None left it to the runtime.
+        kernels: The kernel set that it runs on.
+        fallback: Why the CPU runs it although an Edge TPU was asked for; None where nothing fell back.
     """
 
-    def __init__(self, bundle: VerifiedBundle, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: VerifiedBundle,
+        *,
+        device: str | Simulation = "auto",
+        threads: int | None = None,
+        fallback: bool = False,
+    ) -> None:
         """Open the model of a verified bundle.
 
         Args:
             bundle: From `edgekit.trust`; nothing else is accepted.
-            device: "auto" or "cpu".
+            device: "auto" (the Edge TPU where the bundle was compiled for one, else the CPU), "cpu", "usb", "usb:N",
+                "pci", "pci:N", or a `Simulation`.
             threads: Threads for one inference; None leaves it to the runtime.
+            fallback: Whether the CPU may run the int8 model of the bundle where the Edge TPU cannot be used.
 
         Raises:
             TrustRequiredError: The bundle is not verified.
             RuntimeNotFoundError: No TFLite runtime is installed.
-            SessionError: The runtime refuses the model, or it is not the one that the manifest describes.
+            DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
+            SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
+                manifest describes.
         """
         if not isinstance(bundle, VerifiedBundle):
             raise TrustRequiredError(
                 f"a session takes a VerifiedBundle, and got {type(bundle).__name__}",
                 hint="use edgekit.load(path, trust=...)",
             )
-        if device not in ("auto", "cpu"):
-            raise SessionError(f"there is no device {device!r}", hint='device is "auto" or "cpu"')
         if threads is not None and threads < 1:
             raise SessionError(f"threads must be at least 1, and is {threads}")
-        self.manifest: Manifest = bundle.manifest
-        interpreter = find_backend().open(bytes(bundle.members[MODEL]), threads=threads)
-        self._inputs = _match("input", self.manifest.inputs, interpreter.inputs)
-        self._outputs = _match("output", self.manifest.outputs, interpreter.outputs)
-        self._scores = _scores_name(self.manifest)
+        manifest = bundle.manifest
+        choice = choose(
+            device,
+            variants=bundle.members,
+            runtime=manifest.runtime,
+            targets=manifest.targets,
+            fallback=fallback,
+        )
+        interpreter = choice.backend.open(
+            bytes(bundle.members[choice.variant]), threads=threads, kernels=choice.kernels
+        )
+        places = indices("input", manifest.inputs, interpreter.inputs)
+        self._inputs = tuple(map(Input, manifest.inputs, places))
+        places = indices("output", manifest.outputs, interpreter.outputs)
+        self._outputs = tuple(map(Output, manifest.outputs, places))
+        self._scores = _scores_name(manifest)
+        self._backend = choice.backend
         self._interpreter: Interpreter | None = interpreter
         self._lock = threading.Lock()
+        self._direct = _direct(self._lock, interpreter, self._inputs, self._outputs)
+        self._worker: Worker[Result] | None = None
+        self.manifest: Manifest = manifest
+        self.device: str = choice.device
+        self.threads: int | None = threads
+        self.kernels: Kernels = choice.kernels
+        self.fallback: str | None = choice.fallback
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of what runs the model, as in "ai-edge-litert 2.3.0"."""
+        return f"{self._backend.name} {self._backend.version}"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session takes no further sample."""
+        return self._interpreter is None
 
     def run(self, x: Sample | Mapping[str, Sample], *, top: int = 5) -> Result:
-        """Run one sample, from raw data to real values and labels.
+        """Run one sample or a batch, from raw data to real values and labels.
 
         Args:
             x: A raw sample of the dtype and shape that the manifest's preprocessing says, with or without the
-                batch axis; for an image input also the path of an image. A dict by input name where the
-                model has several inputs.
-            top: At most how many labels to give.
+                batch axis, or several along the first axis; for an image input also the path of an image. A
+                dict by input name where the model has several inputs.
+            top: At most how many labels to give for each sample.
 
         Raises:
             InputError: The sample does not fit the model.
             BadSampleError: An image file cannot be read.
             SessionError: The session is closed, or the runtime failed.
         """
-        samples = self._by_name(x)
-        raw = {port.spec.name: _raw(samples[port.spec.name], port.spec) for port in self._inputs}
-        started = perf_counter_ns()
-        stored = [_to_stored(raw[port.spec.name], port.spec) for port in self._inputs]
-        preprocessed = perf_counter_ns()
-        quantized, invoke_ns = self._infer(stored)
-        inferred = perf_counter_ns()
-        outputs = {port.spec.name: _to_real(quantized[port.spec.name], port.spec) for port in self._outputs}
-        labels: tuple[tuple[str, float], ...] = ()
-        if self._scores is not None and self.manifest.labels is not None:
-            labels = best_labels(outputs[self._scores], self.manifest.labels, top)
-        timing = Timing(preprocessed - started, invoke_ns, perf_counter_ns() - inferred)
-        return Result(outputs, quantized, labels, timing)
+        specs = self.manifest.inputs
+        answers = [self._answer(row, top) for row in raw_samples(x, specs)]
+        if len(answers) == 1:
+            quantized, outputs, labels, timing = answers[0]
+            return Result(outputs, quantized, (labels,), (timing,), self.device, self.fallback)
+        all_quantized, all_outputs, ranking, timings = zip(*answers, strict=True)
+        return Result(
+            _joined(all_outputs), _joined(all_quantized), ranking, timings, self.device, self.fallback
+        )
 
     def run_quantized(
         self, x: NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -108,26 +149,100 @@ class Session:
         """Run the model's own integers, with no preprocessing and no conversion of the outputs.
 
         Args:
-            x: An array of the input's very dtype (int8), with or without the batch axis. A dict by input name
-                where the model has several inputs.
+            x: An array of the input's very dtype (int8), with or without the batch axis, or several samples along
+                it. A dict by input name where the model has several inputs.
 
         Returns:
-            The output's integers, batch 1 first; a dict by output name where there are several. They are
-            copies, the caller's own.
+            The output's integers, one row a sample; a dict by output name where there are several. They are
+            copies, the caller's own, and no later call changes them.
 
         Raises:
             InputError: The sample does not fit the model.
             SessionError: The session is closed, or the runtime failed.
         """
-        samples = self._by_name(x)
-        stored = [_exactly(samples[port.spec.name], port.spec) for port in self._inputs]
-        quantized, _ = self._infer(stored)
+        answer = self._direct(x)  # type: ignore[arg-type]  # it judges for itself
+        if answer is not None:
+            return answer
+        rows = [self._infer(row)[0] for row in stored_samples(x, self.manifest.inputs)]
+        quantized = rows[0] if len(rows) == 1 else _joined(rows)
         return next(iter(quantized.values())) if len(quantized) == 1 else quantized
 
+    def run_async(self, x: Sample | Mapping[str, Sample]) -> Future[Result]:
+        """Run one sample, or a batch, on a background thread of this session, in the order of the calls.
+
+        Args:
+            x: As for `run`. It must stay unchanged until the future is done.
+
+        Returns:
+            The future of what `run` returns or raises. `close` fails what has not begun with a SessionError.
+
+        Raises:
+            SessionError: The session is closed.
+        """
+        from edgekit.streams import Worker
+
+        with self._lock:
+            if self._interpreter is None:
+                raise _closed()
+            if self._worker is None:
+                self._worker = Worker(self.run)
+            worker = self._worker
+        return worker.submit(x)
+
+    def stream(
+        self,
+        iterable: Iterable[Any],
+        *,
+        queue: int = 2,
+        when_full: Literal["wait", "drop-oldest"] = "wait",
+    ) -> Iterator[Result]:
+        """Run samples as they come: a second thread takes them while this one infers. Order is kept.
+
+        Args:
+            iterable: Samples as for `run`; it is iterated on the second thread.
+            queue: How many samples may wait.
+            when_full: "wait" holds the iterable back; "drop-oldest" drops what has waited longest, so that a slow
+                model always sees the latest frame of a camera.
+
+        Returns:
+            An iterator of the results; `edgekit.streams.Stream` says what else it can.
+
+        Raises:
+            SessionError: The session is closed, or a keyword has no such value.
+        """
+        from edgekit.streams import stream
+
+        if self._interpreter is None:
+            raise _closed()
+        return stream(self.run, iterable, queue=queue, when_full=when_full)
+
+    def profile(
+        self, x: Sample | Mapping[str, Sample] | None = None, *, runs: int = 200, warmup: int = 20
+    ) -> Profile:
+        """Measure where time and memory go on this machine, and under which conditions.
+
+        Args:
+            x: The sample to measure with; None draws one.
+            runs: How many runs are measured.
+            warmup: How many runs come before them.
+
+        Raises:
+            SessionError: The session is closed, or the runtime failed.
+        """
+        from edgekit.profiling import profile_session
+
+        if self._interpreter is None:
+            raise _closed()
+        return profile_session(self, x, runs=runs, warmup=warmup)
+
     def close(self) -> None:
-        """Give the model's memory back. Closing twice does no harm."""
+        """Give the model's memory back, once the sample that runs now is done. Closing twice does no harm."""
         with self._lock:
             self._interpreter = None
+            self._direct = _refuse
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close(finish=False)
 
     def __enter__(self) -> Self:
         return self
@@ -137,68 +252,90 @@ class Session:
     ) -> None:
         self.close()
 
-    def _by_name(self, x: Any) -> Mapping[str, Any]:
-        """The sample as one entry an input, no more and no fewer."""
-        names = [port.spec.name for port in self._inputs]
-        if not isinstance(x, Mapping):
-            if len(names) > 1:
-                raise InputError(
-                    f"the model has {len(names)} inputs, and one value was given",
-                    hint=f"give a dict with the keys {', '.join(names)}",
-                )
-            return {names[0]: x}
-        for name in x:
-            self.manifest.input(name)  # refuses an unknown one
-        missing = [name for name in names if name not in x]
-        if missing:
-            raise InputError(f"no value is given for the input(s) {', '.join(missing)}")
-        return x
+    def _answer(
+        self, row: tuple[NDArray[Any], ...], top: int
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], Labels, Timing]:
+        """The model's integers, their real values, the labels and the times of one raw sample."""
+        started = perf_counter_ns()
+        fitted = tuple(port.fit(raw) for port, raw in zip(self._inputs, row, strict=True))
+        fit_ns = perf_counter_ns() - started
+        quantized, feed_ns, invoke_ns = self._infer(fitted, raw=True)
+        started = perf_counter_ns()
+        outputs = {port.name: _real(quantized[port.name], port) for port in self._outputs}
+        labels: Labels = ()
+        if self._scores is not None and self.manifest.labels is not None:
+            labels = best_labels(quantized[self._scores], outputs[self._scores], self.manifest.labels, top)
+        return (
+            quantized,
+            outputs,
+            labels,
+            Timing(fit_ns + feed_ns, invoke_ns, perf_counter_ns() - started),
+        )
 
-    def _infer(self, stored: list[NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], int]:
-        """The model's integers by output name, and the nanoseconds that invoke took."""
+    def _infer(
+        self, row: tuple[NDArray[Any], ...], *, raw: bool = False
+    ) -> tuple[dict[str, NDArray[Any]], int, int]:
+        """Run one sample; where it is raw, its feeding is part of the turn, because buffers are shared.
+
+        Returns:
+            The model's integers by output name, and the nanoseconds that feeding and invoking took.
+        """
         with self._lock:
             interpreter = self._interpreter
             if interpreter is None:
-                raise SessionError("the session is closed", hint="load the bundle again")
-            for port, array in zip(self._inputs, stored, strict=True):
-                interpreter.set_input(port.index, array)
+                raise _closed()
             started = perf_counter_ns()
+            if raw:
+                row = tuple(port.feed(sample) for port, sample in zip(self._inputs, row, strict=True))
+            fed = perf_counter_ns()
+            for port, array in zip(self._inputs, row, strict=True):
+                interpreter.set_input(port.index, array)
+            invoked = perf_counter_ns()
             interpreter.invoke()
-            invoke_ns = perf_counter_ns() - started
-            return {port.spec.name: interpreter.output(port.index) for port in self._outputs}, invoke_ns
+            done = perf_counter_ns()
+            quantized = {port.name: interpreter.output(port.index) for port in self._outputs}
+        return quantized, fed - started, done - invoked
 
 
-def _match(kind: str, specs: tuple[TensorSpec, ...], details: tuple[TensorDetails, ...]) -> tuple[_Port, ...]:
-    """Pair what the manifest says with what the model holds; both list their tensors in the model's order.
+def _direct(
+    lock: threading.Lock, interpreter: Interpreter, inputs: tuple[Input, ...], outputs: tuple[Output, ...]
+) -> Direct:
+    """The short way through `Session.run_quantized`: for one input with its batch axis, and one output.
 
-    Raises:
-        SessionError: They disagree.
+    It gives None for anything else, and holds no reference to the session, which would then outlive its last use.
     """
-    if len(specs) != len(details):
-        raise _disagreement(f"{kind} count", len(specs), len(details))
-    names = {spec.name for spec in specs}
-    for spec, tensor in zip(specs, details, strict=True):
-        what = f"{kind} '{spec.name}'"
-        if tensor.name in names - {spec.name}:
-            raise _disagreement(f"place of {what}", spec.name, tensor.name)
-        if spec.shape != tensor.shape:
-            raise _disagreement(f"shape of {what}", spec.shape, tensor.shape)
-        if spec.dtype != tensor.dtype:
-            raise _disagreement(f"dtype of {what}", spec.dtype, tensor.dtype)
-        if spec.dtype in QUANTIZED:
-            # A flatbuffer holds scales as float32, JSON as the shortest decimal of a float64.
-            if np.float32(spec.scale) != np.float32(tensor.scale):
-                raise _disagreement(f"scale of {what}", spec.scale, tensor.scale)
-            if spec.zero_point != tensor.zero_point:
-                raise _disagreement(f"zero point of {what}", spec.zero_point, tensor.zero_point)
-    return tuple(_Port(spec, tensor.index) for spec, tensor in zip(specs, details, strict=True))
+    if len(inputs) > 1 or len(outputs) > 1 or np.dtype(inputs[0].spec.dtype).itemsize > 1:
+        return _nothing  # a wider integer may have its bytes in the other order, which runtimes do not check
+    rank, given, answered = len(inputs[0].spec.shape), inputs[0].index, outputs[0].index
+    set_input, invoke, output = interpreter.set_input, interpreter.invoke, interpreter.output
+
+    def direct(x: NDArray[Any]) -> NDArray[Any] | None:
+        try:
+            if x.ndim != rank:
+                return None
+        except AttributeError:
+            return None
+        with lock:
+            try:
+                set_input(given, x)
+            except ValueError:
+                return None  # it refuses everything but the model's own dtype and shape; the long way explains
+            invoke()
+            return output(answered)
+
+    return direct
 
 
-def _disagreement(what: str, manifest: object, model: object) -> SessionError:
-    return SessionError(
-        f"manifest and model disagree: {what} is {manifest} in the manifest and {model} in the model",
-        hint="the bundle was put together wrongly: convert the model again",
-    )
+def _nothing(x: object) -> None:
+    return None
+
+
+def _refuse(x: object) -> None:
+    raise _closed()
+
+
+def _closed() -> SessionError:
+    return SessionError("the session is closed", hint="load the bundle again")
 
 
 def _scores_name(manifest: Manifest) -> str | None:
@@ -209,50 +346,11 @@ def _scores_name(manifest: Manifest) -> str | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _raw(sample: Sample, spec: TensorSpec) -> NDArray[Any]:
-    """The sample as an array, read from its file where a path was given."""
-    if not isinstance(sample, (str, os.PathLike)):
-        return np.asarray(sample)
-    preprocessing = spec.preprocessing
-    if preprocessing is None or preprocessing.source != "image" or preprocessing.color is None:
-        raise InputError(
-            f"the input '{spec.name}' takes arrays, and got a path",
-            hint="read the file into an array first; only images are read from a path",
-        )
-    geometry = image_geometry(spec.shape, spec.layout)
-    size = (geometry.height, geometry.width) if geometry is not None else None
-    return media.read_image(Path(sample), size, preprocessing.resize, preprocessing.color)
-
-
-def _to_stored(raw: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """The integers that the model takes, out of a raw sample."""
-    if spec.preprocessing is None:  # token or index inputs, whose integers mean themselves
-        return _integers(raw, spec)
-    try:
-        fitted = media.fit_image(raw, spec.shape, spec.layout, spec.preprocessing)
-        real = to_model_input(fitted, spec.shape, spec.layout, spec.preprocessing)
-        return quantize(real, spec.scale, spec.zero_point, spec.dtype)
-    except InputError as error:
-        raise InputError(f"input '{spec.name}': {error}", hint=error.hint) from error
-
-
-def _to_real(stored: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _real(stored: NDArray[Any], port: Output) -> NDArray[Any]:
+    spec = port.spec
     return dequantize(stored, spec.scale, spec.zero_point) if spec.dtype in QUANTIZED else stored
 
 
-def _integers(raw: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    limits = np.iinfo(spec.dtype)
-    if raw.dtype.kind not in "iu" or (raw.size and (raw.min() < limits.min or raw.max() > limits.max)):
-        raise InputError(f"the input '{spec.name}' takes integers within the range of {spec.dtype}")
-    return _exactly(raw.astype(spec.dtype), spec)
-
-
-def _exactly(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """The array with its batch axis, if dtype and shape are the model's own."""
-    array = np.asarray(array)
-    if array.dtype != spec.dtype or array.shape not in (spec.shape, spec.shape[1:]):
-        raise InputError(
-            f"the input '{spec.name}' takes {spec.dtype} of shape {spec.shape}, "
-            f"and got {array.dtype} of shape {array.shape}"
-        )
-    return array.reshape(spec.shape)
+def _joined(rows: Any) -> dict[str, NDArray[Any]]:
+    """Arrays of several samples by name as one array by name, one row a sample."""
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

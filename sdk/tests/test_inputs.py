@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import BadSampleError, InputError
-from edgekit.inputs import describe, is_batch, plan_feeds, read_feed
+from edgekit.inputs import describe, plan_feeds, read_feed
 from edgekit.manifest import Preprocessing, TensorSpec
 
 

@@ -1,15 +1,13 @@
 """The TFLite runtimes that a session can drive, behind one small interface.
 
-A runtime is imported only when a model is opened. Further runtimes are further modules beside ``litert.py``,
-each with one class that satisfies ``Backend``.
+A runtime is imported only when a model is opened. Each has a module of its own beside ``litert.py``, with one
+class that satisfies ``Backend``; ``choose.py`` decides which of them runs a bundle, and on what device.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-from edgekit.errors import RuntimeNotFoundError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,8 +50,12 @@ class Interpreter(Protocol):
     def outputs(self) -> tuple[TensorDetails, ...]:
         """The outputs, in the model's order."""
 
-    def set_input(self, index: int, array: npt.NDArray[np.generic]) -> None:
-        """Copy an array of the input's very shape and dtype into the tensor with this index."""
+    def set_input(self, index: int, array: npt.NDArray[np.generic], /) -> None:
+        """Copy an array into the tensor with this index.
+
+        Raises:
+            ValueError: It has another shape or dtype than the tensor, or is no array; nothing is converted.
+        """
 
     def invoke(self) -> None:
         """Run the model once.
@@ -62,7 +64,7 @@ class Interpreter(Protocol):
             SessionError: The runtime reports a failure.
         """
 
-    def output(self, index: int) -> npt.NDArray[Any]:
+    def output(self, index: int, /) -> npt.NDArray[Any]:
         """Copy the tensor with this index out."""
 
 
@@ -77,6 +79,10 @@ class Backend(Protocol):
     def version(self) -> str:
         """The version that is installed."""
 
+    @property
+    def kernels(self) -> Kernels:
+        """The fastest kernels that it has for int8 models, on which it runs unless told otherwise."""
+
     def open(self, model: bytes, *, threads: int | None = None, kernels: Kernels = "xnnpack") -> Interpreter:
         """Open a model from bytes in memory, so that what was verified is what runs.
 
@@ -90,14 +96,23 @@ class Backend(Protocol):
         """
 
 
+class Runtime(Backend, Protocol):
+    """A backend that is an installed package with TensorFlow Lite's classic Python interface."""
+
+    def module(self) -> Any:
+        """Import the module that has its ``Interpreter``, ``OpResolverType`` and ``load_delegate``.
+
+        Raises:
+            SessionError: It cannot be imported.
+        """
+
+
 def find_backend() -> Backend:
-    """Choose a runtime among those installed.
+    """Choose a runtime for the CPU among those installed: the lightest and fastest of them.
 
     Raises:
         RuntimeNotFoundError: None is.
     """
-    from edgekit.backends.litert import LiteRtBackend
+    from edgekit.backends.installed import first_installed
 
-    if LiteRtBackend.is_installed():
-        return LiteRtBackend()
-    raise RuntimeNotFoundError("no TFLite runtime is installed", hint="pip install 'edgekit[runtime]'")
+    return first_installed()
