@@ -193,6 +193,10 @@ class Table:
             self.fail(f"field {slot} points to offset {target}, outside the file")
         return target
 
+    def field(self, slot: int) -> int | None:
+        """Returns where in the file the offset in a field stands, so that it can be patched; None where absent."""
+        return self._at(slot, 4)
+
     def span(self, slot: int, width: int = 1) -> tuple[int, int] | None:
         """Returns absolute offset and element count of a vector of `width`-byte elements, undecoded."""
         target = self._target(slot)
