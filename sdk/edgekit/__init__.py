@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from edgekit.opening import load
     from edgekit.result import Result
     from edgekit.session import Session
-    from edgekit.trust import UNSIGNED
+    from edgekit.trust import UNSIGNED, Trust
 
-__all__ = ["UNSIGNED", "EdgekitError", "Result", "Session", "__version__", "load"]
+__all__ = ["UNSIGNED", "EdgekitError", "Result", "Session", "Trust", "__version__", "load"]
 
 _HOMES = {
     "EdgekitError": "edgekit.errors",
     "Result": "edgekit.result",
     "Session": "edgekit.session",
+    "Trust": "edgekit.trust",
     "UNSIGNED": "edgekit.trust",
     "load": "edgekit.opening",
 }

@@ -16,7 +16,7 @@
     │   └── NewerFormatError         written by a later edgekit
     ├── TrustError
     │   ├── TrustRequiredError       no trust= and no --unsigned
-    │   ├── TrustNotAvailableError   signatures are not part of this release
+    │   ├── AlreadySignedError       it has a signature, and nobody asked to replace it
     │   ├── NotSignedError           keys are trusted, and the bundle has no signature
     │   ├── UntrustedKeyError        signed, but by none of the trusted keys
     │   ├── BadSignatureError        the signature does not hold, or is not soundly built
@@ -68,6 +68,7 @@ from edgekit_targets.errors import (
 
 __all__ = [
     "AccuracyContractError",
+    "AlreadySignedError",
     "BadManifestError",
     "BadSampleError",
     "BadSignatureError",
@@ -109,7 +110,6 @@ __all__ = [
     "SourceError",
     "StateError",
     "TrustError",
-    "TrustNotAvailableError",
     "TrustRequiredError",
     "UnknownModelError",
     "UnknownTargetError",
@@ -175,8 +175,8 @@ class TrustRequiredError(TrustError):
     """Neither a trusted key nor an explicit 'unsigned' was given."""
 
 
-class TrustNotAvailableError(TrustError):
-    """A key was given, but this release cannot check signatures yet."""
+class AlreadySignedError(TrustError):
+    """The bundle to sign carries a signature, and nobody asked to replace it."""
 
 
 class NotSignedError(TrustError):

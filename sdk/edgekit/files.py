@@ -102,7 +102,7 @@ def _refuse_special(path: Path) -> None:
         raise OutputError(f"cannot write {path}: it is not a regular file", hint=hint)
 
 
-def write_atomically(path: Path, data: bytes, *, overwrite: bool = True) -> None:
+def write_atomically(path: Path, data: bytes, *, overwrite: bool = True, mode: int = 0o666) -> None:
     """Writes a file so that, whatever happens, `path` holds all of it or what it held before.
 
     The bytes go to a hidden file in the same folder, reach the disk, and then take the name; the new name
@@ -112,6 +112,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True) -> None
         path: The file to write; its folder must exist.
         data: All of it.
         overwrite: False refuses to replace a file, even one that appears meanwhile.
+        mode: Less the umask, as open() has it: a result is as readable as any other file of this user.
 
     Raises:
         OutputError: It cannot be written there, or exists and must not be overwritten.
@@ -120,7 +121,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True) -> None
         _refuse_special(path)
         temporary = _temporary(path)
         try:
-            _write_through(temporary, data)
+            _write_through(temporary, data, mode)
             _publish(temporary, path, overwrite)
             _sync_folder(path.parent)
         finally:
@@ -134,9 +135,8 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".edgekit-{os.urandom(8).hex()}.tmp")
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    # Mode 0666 less the umask, as open() has it: a result is as readable as any other file of this user.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+def _write_through(path: Path, data: bytes, mode: int = 0o666) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         rest = memoryview(data)
         while rest:  # one write() stops at 2 GiB, and where the disk becomes full

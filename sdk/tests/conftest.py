@@ -25,6 +25,14 @@ from edgekit.manifest import (
 )
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state store of each test's own: no test reads or writes that of the machine."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("EDGEKIT_STATE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def manifest() -> Manifest:
     photo = Preprocessing("image", "uint8", range=(-1.0, 1.0), resize="bilinear", color="RGB")

@@ -101,7 +101,7 @@ def test_of_many_values_the_greatest_are_shown_with_their_places(
     ("options", "code", "kind"),
     [
         ([], 1, "TrustRequiredError"),
-        (["--trust", "release.pub.pem"], 1, "TrustNotAvailableError"),
+        (["--trust", "release.pub.pem"], 1, "KeyFileError"),
         (["--trust", "release.pub.pem", "--unsigned"], 2, "UsageError"),
         (["--unsigned", "--top", "0"], 2, "UsageError"),
         (["--unsigned", "--threads", "0"], 2, "UsageError"),

@@ -19,9 +19,9 @@ from edgekit.errors import (
     BadSampleError,
     BundleError,
     InputError,
+    KeyFileError,
     MalformedBundleError,
     SessionError,
-    TrustNotAvailableError,
     TrustRequiredError,
 )
 from edgekit.manifest import Preprocessing
@@ -223,9 +223,7 @@ def test_loading_unsigned_warns_where_load_was_called(bundle_file: Callable[...,
     assert Path(warned[0].filename).name == "test_session.py"
 
 
-@pytest.mark.parametrize(
-    ("trust", "error"), [(None, TrustRequiredError), ("release.pub.pem", TrustNotAvailableError)]
-)
+@pytest.mark.parametrize(("trust", "error"), [(None, TrustRequiredError), ("release.pub.pem", KeyFileError)])
 def test_trust_must_be_given(
     bundle_file: Callable[..., Path], dense: Any, trust: object, error: type[Exception]
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.bundle import UnverifiedBundle, read_unverified
-from edgekit.errors import TrustNotAvailableError, TrustRequiredError
+from edgekit.errors import KeyFileError, TrustRequiredError
 from edgekit.trust import UNSIGNED, UnsignedBundleWarning, VerifiedBundle, accept_unsigned, resolve
 
 
@@ -52,15 +52,22 @@ def test_nothing_given_is_an_error_that_names_both_ways_out(unverified: Unverifi
 
 
 @pytest.mark.parametrize(
-    "trust", ["release.pub.pem", Path("keys"), b"-----BEGIN", "", False, 0, "unsigned", "UNSIGNED", object()]
+    "trust", [b"-----BEGIN", False, 0, object(), ["release.pub.pem"], ("a.pem", "b.pem")]
 )
-def test_anything_else_is_refused_because_signatures_are_not_there_yet(
-    unverified: UnverifiedBundle, trust: object
-) -> None:
-    with pytest.raises(TrustNotAvailableError, match="not part of this release") as caught:
+def test_what_says_nothing_of_whom_to_trust_is_refused(unverified: UnverifiedBundle, trust: object) -> None:
+    with pytest.raises(TrustRequiredError, match=f"and got {type(trust).__name__}") as caught:
         resolve(unverified, trust)
     assert caught.value.hint is not None
     assert "trust=edgekit.UNSIGNED" in caught.value.hint
+
+
+@pytest.mark.parametrize("trust", ["absent.pub.pem", Path("absent"), "unsigned", "UNSIGNED", "", "a\0b"])
+def test_a_key_that_is_not_there_refuses(
+    unverified: UnverifiedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyFileError):
+        resolve(unverified, trust)
 
 
 def test_unsigned_stays_itself() -> None:
