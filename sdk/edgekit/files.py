@@ -81,10 +81,10 @@ def ensure_writable(path: Path) -> None:
     try:
         _refuse_special(path)
         probe = _temporary(path)
-        _write_through(probe, b"")
+        write_through(probe, b"")
         probe.unlink()
     except (OSError, ValueError) as problem:
-        raise _cannot_write(path, problem) from None
+        raise cannot_write(path, problem) from None
 
 
 def _refuse_special(path: Path) -> None:
@@ -121,21 +121,22 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True, mode: i
         _refuse_special(path)
         temporary = _temporary(path)
         try:
-            _write_through(temporary, data, mode)
+            write_through(temporary, data, mode)
             _publish(temporary, path, overwrite)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             # Also after KeyboardInterrupt. After a rename there is nothing left to remove.
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as problem:
-        raise _cannot_write(path, problem) from None
+        raise cannot_write(path, problem) from None
 
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".edgekit-{os.urandom(8).hex()}.tmp")
 
 
-def _write_through(path: Path, data: bytes, mode: int = 0o666) -> None:
+def write_through(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
+    """Writes a new file down to the disk; an OSError may leave a part of it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         rest = memoryview(data)
@@ -156,7 +157,8 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Brings the names in a folder to the disk, where its file system can."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Some network and FUSE file systems cannot sync a folder; the file itself is on disk by now.
@@ -171,7 +173,8 @@ def _reason(problem: OSError | ValueError) -> str:
     return (text or str(problem)).lower()
 
 
-def _cannot_write(path: Path, problem: OSError | ValueError) -> OutputError:
+def cannot_write(path: Path, problem: OSError | ValueError) -> OutputError:
+    """The error for a path that the operating system refuses to write, with what to do about it."""
     number = problem.errno if isinstance(problem, OSError) else None
     hint = _HINTS.get(number or 0, "choose another path")
     if number == errno.ENOENT:

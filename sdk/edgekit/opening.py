@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgekit.admission import admit
 from edgekit.bundle import DEFAULT_LIMITS, read_unverified
-from edgekit.errors import BundleError
+from edgekit.errors import BundleError, StateError, TrustError
 from edgekit.files import read_capped
 from edgekit.session import Session
-from edgekit.trust import resolve
 
 if TYPE_CHECKING:
+    from edgekit.admission import State, When
     from edgekit.backends.simulated import Simulation
 
 
@@ -26,6 +27,8 @@ def load(
     device: str | Simulation = "auto",
     threads: int | None = None,
     fallback: bool = False,
+    state: State = None,
+    self_test: When = "once",
 ) -> Session:
     """Read a bundle, establish that it may be trusted, and open its model.
 
@@ -33,27 +36,42 @@ def load(
 
     Args:
         path: The .edgekit file.
-        trust: `edgekit.UNSIGNED`, written out, to run a bundle of unproven origin. There is no default.
+        trust: The maker's public key, as the path of a PEM file; a folder of such keys; an `edgekit.Trust` for more
+            than keys; or `edgekit.UNSIGNED`, written out, to run a bundle of unproven origin. There is no default.
         device: "auto" (the Edge TPU where the bundle was compiled for one, else the CPU), "cpu", "usb", "usb:N",
             "pci", "pci:N", or an `edgekit.Simulation`.
         threads: Threads for one inference; None leaves it to the runtime.
         fallback: Whether the CPU may run the int8 model of the bundle where the Edge TPU cannot be used. The
             session and its results then say why, in `fallback`.
+        state: Where the device remembers security epochs and self-tests: a folder or a `StateStore`. None takes
+            $EDGEKIT_STATE, or else the usual folder of this user.
+        self_test: Whether the golden inputs are run in a sandboxed child first: "once" a bundle, runtime and device,
+            "always" or "never". A `Simulation` is not tested.
 
     Raises:
         BundleError: The file is not a canonical bundle, or has a newer format.
-        TrustError: Trust was not given, or cannot be established.
+        TrustError: Trust was not given, or cannot be established; each reason is a class of its own.
+        KeyFileError: A key cannot be read.
+        StateError: The bundle is signed, and the state store cannot be used.
+        MalformedModelError: The firewall refuses the model; no runtime has seen it.
         RuntimeNotFoundError: No TFLite runtime is installed.
         DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
         SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
             manifest describes.
     """
     data = read_capped(Path(path), DEFAULT_LIMITS.archive.total)
+    options: dict[str, Any] = {"device": device, "threads": threads, "fallback": fallback}
     try:
         unverified = read_unverified(data)
-    except BundleError as error:
+        del data  # the bundle has it; nobody keeps it once the model is open
+        admitted = admit(unverified, trust, state=state, self_test=self_test, **options, stacklevel=3)
+        del unverified
+    except (BundleError, TrustError) as error:
         raise type(error)(f"{os.fspath(path)}: {error}", hint=error.hint) from error
-    del data  # the bundle has it; nobody keeps it once the model is open
-    return Session(
-        resolve(unverified, trust, stacklevel=3), device=device, threads=threads, fallback=fallback
-    )
+    session = Session(admitted.bundle, **options)
+    try:
+        admitted.settle()
+    except StateError:
+        session.close()
+        raise
+    return session

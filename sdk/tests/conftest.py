@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from edgekit.arrays import write_arrays
 from edgekit.bundle import write_bundle
@@ -284,3 +286,51 @@ def site(
         return folder
 
     return install
+
+
+@pytest.fixture
+def command(site: Callable[..., Path]) -> Callable[..., Result]:
+    """Runs one edgekit command line in this process."""
+    from edgekit.cli import main
+
+    def invoke(*words: object, **options: Any) -> Result:
+        return CliRunner().invoke(main, list(map(str, words)), **options)
+
+    return invoke
+
+
+@pytest.fixture
+def golden_file(tmp_path: Path, manifest: Manifest) -> Callable[..., Path]:
+    """Writes a bundle around a real model that has golden inputs and what it really answers to them."""
+
+    def make(built: Built, name: str = "golden.edgekit", spoilt: bool = False, **changes: Any) -> Path:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=built.model)
+        interpreter.allocate_tensors()
+        given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        inputs = np.random.default_rng(0).integers(-128, 128, (4, *built.inputs[0].shape[1:]), np.int8)
+        outputs = []
+        for row in inputs:
+            interpreter.set_tensor(given["index"], row[None])
+            interpreter.invoke()
+            outputs.append(interpreter.get_tensor(answered["index"])[0])
+        wanted = np.stack(outputs)
+        if spoilt:
+            wanted = np.where(wanted > 0, wanted - 9, wanted + 9).astype(np.int8)
+        version = importlib.metadata.version("ai-edge-litert")
+        arrays = {"input.0": inputs, f"output.0.litert-{version}.xnnpack": wanted}
+        fitting = replace(
+            manifest,
+            inputs=built.inputs,
+            outputs=built.outputs,
+            labels=None,
+            golden=GoldenRecord(4, 0, "drawn", {"xnnpack": 0}),
+            **changes,
+        )
+        members = {"model.tflite": built.model, "manifest.json": fitting.to_bytes()}
+        path = tmp_path / name
+        path.write_bytes(write_bundle({**members, "golden.npz": write_arrays(arrays)}))
+        return path
+
+    return make

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from edgekit.archive import write_archive
@@ -15,6 +19,7 @@ from edgekit.bundle import read_unverified
 from edgekit.trust.envelope import MEDIA_TYPE, PAYLOAD_TYPE, SIGNATURE, signed_bytes
 from edgekit.trust.keys import CURVES
 from edgekit.trust.private import PrivateKey
+from edgekit.trust.signing import sign_bundle
 from edgekit.trust.statement import PREDICATE_TYPE, STATEMENT_TYPE
 
 
@@ -120,3 +125,35 @@ def statement_of(members: Mapping[str, bytes]) -> dict[str, Any]:
             "resources": resources,
         },
     }
+
+
+def write_signed(path: Path, signer: PrivateKey) -> Path:
+    """Signs a bundle in place."""
+    path.write_bytes(sign_bundle(path.read_bytes(), signer, replace=True).data)
+    return path
+
+
+def at_a_terminal(words: list[str], answers: list[str]) -> tuple[int, str]:
+    """Runs edgekit at a real terminal, and types one answer at each prompt.
+
+    Returns:
+        The exit code, and all that the terminal showed.
+    """
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "edgekit", *words])
+    shown = b""
+    waiting = list(answers)
+    while True:
+        try:
+            some = os.read(terminal, 4096)
+        except OSError:  # what Linux says of a terminal whose other end is gone
+            break
+        if not some:
+            break
+        shown += some
+        if waiting and shown.rstrip().endswith(b":") and not shown.endswith(b"\n"):
+            os.write(terminal, waiting.pop(0).encode() + b"\n")
+            shown += b"\n"
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode()

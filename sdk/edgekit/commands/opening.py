@@ -25,6 +25,24 @@ def trust_options(command: F) -> F:
     )(command)
 
 
+def state_option(command: F) -> F:
+    """Add ``--state`` to a click command, which gets it as `state`."""
+    return click.option(
+        "--state", metavar="FOLDER", help="Where this device remembers security epochs and self-tests."
+    )(command)
+
+
+def self_test_option(command: F) -> F:
+    """Add ``--self-test`` to a click command that opens a bundle, which gets it as `self_test`."""
+    return click.option(
+        "--self-test",
+        type=click.Choice(("once", "always", "never")),
+        default="once",
+        show_default=True,
+        help="When to run its golden inputs in a sandboxed child first.",
+    )(command)
+
+
 def open_bundle(bundle: str, trust: str | None, *, unsigned: bool, **options: Any) -> Session:
     """Open a bundle as the command line says, without the runtime's banner.
 

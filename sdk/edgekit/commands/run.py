@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
-from edgekit.commands.opening import open_bundle, trust_options
+from edgekit.commands.opening import open_bundle, self_test_option, state_option, trust_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ FEW_VALUES = 8  # as many as fit beside a file name on one line
 @click.argument("bundle")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @trust_options
+@state_option
+@self_test_option
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
 @click.option("--threads", type=click.IntRange(1), help="Threads for one inference.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -31,6 +33,8 @@ def run(
     inputs: tuple[str, ...],
     trust: str | None,
     unsigned: bool,
+    state: str | None,
+    self_test: str,
     top: int,
     threads: int | None,
     as_json: bool,
@@ -40,7 +44,7 @@ def run(
     Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
     batch of them. For a model with several inputs write NAME=FILE for each of them.
     """
-    session = open_bundle(bundle, trust, unsigned=unsigned, threads=threads)
+    session = open_bundle(bundle, trust, unsigned=unsigned, state=state, self_test=self_test, threads=threads)
     with session:
         answers = _answers(session, inputs, top)
         if as_json:
