@@ -41,4 +41,4 @@ lock:
 	  --no-header --generate-hashes --upgrade --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-official build dist .mypy_cache .ruff_cache .pytest_cache
