@@ -14,6 +14,14 @@ from edgekit_converters.worker import Worker
 HERE = Path(__file__).resolve().parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A state store of these tests' own: none reads or writes that of the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_by(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Runs ``NAME.py FOLDER`` beside this file once a session, and gives the folder."""

@@ -91,5 +91,9 @@ def test_demo_runs() -> None:
     assert done.returncode == 0, done.stderr
     assert "strictly int8" in done.stdout
     answers = re.findall(r"^held_back/(\w+)\.npy\s+(\w+)", done.stdout, re.MULTILINE)
-    assert len(answers) == 10
+    assert len(answers) == 20  # unsigned, and then by the key
     assert np.mean([name == answer for name, answer in answers]) >= 0.9
+    assert "digits.edgekit: verified" in done.stdout
+    assert re.search(r"self-test: \d+ golden inputs answered exactly as recorded", done.stdout)
+    refusal = "edgekit: error: flipped.edgekit: member 'model.tflite' is not the one that was signed"
+    assert refusal in done.stderr
