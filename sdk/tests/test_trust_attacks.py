@@ -582,6 +582,19 @@ def test_a_revoked_key_does_not_come_back_by_the_hint_of_its_file(honest: Forger
         Trust(keys=(key,), revoked_keys=frozenset({key.fingerprint})).check(data)
 
 
+def test_two_keys_that_answer_to_one_hint_are_told_apart(honest: Forgery) -> None:
+    """A trusted key that borrows another's fingerprint neither signs as it nor keeps it from being found."""
+    maker, second = key_of("maker").public, key_of("second").public
+    borrower = PublicKey(second.curve, second.point, "borrower.pem", frozenset({maker.fingerprint}))
+    for keys in ((borrower, maker), (maker, borrower)):
+        trust = Trust(keys=keys)
+        assert trust.check(read_unverified(honest.build())).signer == maker.fingerprint
+        honest.signer, honest.hint = key_of("second"), maker.fingerprint
+        with pytest.raises(BadSignatureError, match="does not hold"):
+            trust.check(read_unverified(honest.build()))
+        honest.signer, honest.hint = key_of("maker"), None
+
+
 def test_a_signature_that_does_not_hold_is_never_parsed(honest: Forgery, trust: Trust) -> None:
     """What is under a broken signature would be refused as a bad manifest, had anybody parsed it."""
     honest.payload = b"[" * 1000

@@ -143,7 +143,9 @@ class Trust:
 
     def _key_of(self, envelope: Envelope) -> PublicKey:
         """The pinned key that the envelope names; a revoked one is refused before anything is computed with it."""
-        key = next((key for key in self.keys if envelope.hint in key.hints), None)
+        named = [key for key in self.keys if envelope.hint in key.hints]
+        # Of two keys that answer to one hint, the one whose fingerprint it is.
+        key = max(named, key=lambda key: key.fingerprint == envelope.hint, default=None)
         if envelope.hint in self.revoked_keys or (key is not None and key.fingerprint in self.revoked_keys):
             raise RevokedError(
                 f"the key that signed it is revoked: {envelope.hint}",
