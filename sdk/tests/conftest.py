@@ -300,37 +300,44 @@ def command(site: Callable[..., Path]) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def golden_file(tmp_path: Path, manifest: Manifest) -> Callable[..., Path]:
-    """Writes a bundle around a real model that has golden inputs and what it really answers to them."""
+def true_answers() -> Callable[[Built, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
+    """What a model with one input and one output really gives, as golden.npz records it."""
 
-    def make(built: Built, name: str = "golden.edgekit", spoilt: bool = False, **changes: Any) -> Path:
+    def run(built: Built, inputs: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=built.model)
         interpreter.allocate_tensors()
         given, answered = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        inputs = np.random.default_rng(0).integers(-128, 128, (4, *built.inputs[0].shape[1:]), np.int8)
         outputs = []
         for row in inputs:
             interpreter.set_tensor(given["index"], row[None])
             interpreter.invoke()
             outputs.append(interpreter.get_tensor(answered["index"])[0])
-        wanted = np.stack(outputs)
-        if spoilt:
-            wanted = np.where(wanted > 0, wanted - 9, wanted + 9).astype(np.int8)
         version = importlib.metadata.version("ai-edge-litert")
-        arrays = {"input.0": inputs, f"output.0.litert-{version}.xnnpack": wanted}
-        fitting = replace(
-            manifest,
-            inputs=built.inputs,
-            outputs=built.outputs,
-            labels=None,
-            golden=GoldenRecord(4, 0, "drawn", {"xnnpack": 0}),
-            **changes,
-        )
+        return {f"output.0.litert-{version}.xnnpack": np.stack(outputs)}
+
+    return run
+
+
+@pytest.fixture
+def golden_file(tmp_path: Path, manifest: Manifest, true_answers: Callable[..., Any]) -> Callable[..., Path]:
+    """Writes a bundle around a real model with golden inputs and its answers; `spoilt` makes these wrong."""
+
+    def make(built: Built, name: str = "golden.edgekit", spoilt: bool = False) -> Path:
+        inputs = np.random.default_rng(0).integers(-128, 128, (4, *built.inputs[0].shape[1:]), np.int8)
+        answers = true_answers(built, inputs)
+        if spoilt:
+            answers = {
+                key: np.where(told > 0, told - 9, told + 9).astype(np.int8) for key, told in answers.items()
+            }
+        record = GoldenRecord(4, 0, "drawn", {"xnnpack": 0})
+        fitting = replace(manifest, inputs=built.inputs, outputs=built.outputs, labels=None, golden=record)
         members = {"model.tflite": built.model, "manifest.json": fitting.to_bytes()}
         path = tmp_path / name
-        path.write_bytes(write_bundle({**members, "golden.npz": write_arrays(arrays)}))
+        path.write_bytes(
+            write_bundle({**members, "golden.npz": write_arrays({"input.0": inputs, **answers})})
+        )
         return path
 
     return make
