@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.backends.choose import choose
 from edgekit.errors import InputError, SessionError, TrustRequiredError
+from edgekit.firewall import check_variant
 from edgekit.ports import QUANTIZED, Input, Output, indices
 from edgekit.preprocess import dequantize
 from edgekit.result import Result, Timing, best_labels
@@ -70,6 +71,7 @@ class Session:
 
         Raises:
             TrustRequiredError: The bundle is not verified.
+            MalformedModelError: The firewall refuses the model; no runtime has seen it.
             RuntimeNotFoundError: No TFLite runtime is installed.
             DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
             SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
@@ -90,9 +92,9 @@ class Session:
             targets=manifest.targets,
             fallback=fallback,
         )
-        interpreter = choice.backend.open(
-            bytes(bundle.members[choice.variant]), threads=threads, kernels=choice.kernels
-        )
+        model = bytes(bundle.members[choice.variant])
+        check_variant(choice.variant, model, executed=choice.device != "simulated")
+        interpreter = choice.backend.open(model, threads=threads, kernels=choice.kernels)
         places = indices("input", manifest.inputs, interpreter.inputs)
         self._inputs = tuple(map(Input, manifest.inputs, places))
         places = indices("output", manifest.outputs, interpreter.outputs)

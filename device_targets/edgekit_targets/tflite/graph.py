@@ -84,6 +84,7 @@ class Operator:
             ("SAME", "RELU6"). An operator whose table has fields has all of them, with the schema's defaults
             where the file has none.
         custom_options: What a custom operator carries, undecoded; empty otherwise.
+        has_options: Whether the file has the option table; a runtime takes zeros where it has none.
     """
 
     index: int
@@ -95,6 +96,7 @@ class Operator:
     intermediates: tuple[int, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     custom_options: memoryview = field(default_factory=_no_bytes, hash=False, repr=False)
+    has_options: bool = True
 
     @property
     def title(self) -> str:

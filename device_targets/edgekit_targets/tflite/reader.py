@@ -232,6 +232,7 @@ def _operator(index: int, table: Table, codes: tuple[_OperatorCode, ...], tensor
         intermediates=_tensor_numbers(table, 8, "intermediate", tensors, least=-1),
         options=_options(table, code.opcode),
         custom_options=_custom_options(table),
+        has_options=table.field(4) is not None or table.field(12) is not None,
     )
 
 

@@ -10,6 +10,7 @@ from edgekit.backends import Backend, Kernels
 from edgekit.backends.installed import first_installed, numbers
 from edgekit.bundle import EDGETPU_MODEL, MODEL
 from edgekit.errors import DeviceError, SessionError
+from edgekit.firewall import check_variant
 
 if TYPE_CHECKING:
     from edgekit.backends.edgetpu import Host
@@ -67,6 +68,7 @@ def choose(
     Raises:
         SessionError: There is no such device, or the installed runtime is older than the bundle needs.
         DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
+        MalformedModelError: The firewall refuses the model for the Edge TPU.
         RuntimeNotFoundError: No runtime is installed.
     """
     if not isinstance(device, str):
@@ -132,6 +134,7 @@ def _on_edgetpu(
     found = edgetpu.find_device(bus, number, host)
     backend = edgetpu.EdgeTpuBackend(first_installed(), found.device, host)
     refuse_older(backend, runtime.get(EDGETPU_MODEL, {}))
+    check_variant(EDGETPU_MODEL, model)  # the probe is the first that shows it to a runtime
     backend.probe(bytes(model))
     return Choice(backend, EDGETPU_MODEL, found.device, backend.kernels)
 

@@ -150,6 +150,13 @@ def _none_found(bus: str, host: Host) -> DeviceError:
 
 _probed: set[tuple[str, str, str, str]] = set()
 _probing = threading.Lock()
+_may_die = False
+
+
+def expect_death() -> None:
+    """Say that this process may die of a runtime, so that no child is sent ahead of it to find out."""
+    global _may_die
+    _may_die = True
 
 
 class EdgeTpuBackend:
@@ -194,7 +201,7 @@ class EdgeTpuBackend:
         module = self._runtime.module().__name__
         pair = (self.name, self.version, self._host.library, self._device)
         with _probing:
-            if pair in _probed:
+            if _may_die or pair in _probed:
                 return
             probe_pair(
                 module,
