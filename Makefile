@@ -5,13 +5,18 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint format rules lock clean
+.PHONY: demo test fuzz lint format rules lock clean
 
 demo: $(STAMP)
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest
+
+# A million hostile bundles, then hostile models: about a quarter of an hour on two cores. `make test` runs a slice.
+fuzz: $(STAMP)
+	$(BIN)/python sdk/fuzz/bundles.py
+	$(BIN)/python sdk/fuzz/models.py --alone
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

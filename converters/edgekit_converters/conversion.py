@@ -13,6 +13,7 @@ from edgekit.arrays import write_arrays
 from edgekit.bundle import GOLDEN, MANIFEST, MODEL, REFERENCE, write_bundle
 from edgekit.errors import AccuracyContractError, DataError, EdgekitError
 from edgekit.files import write_atomically
+from edgekit.firewall import check_variant
 from edgekit.strictjson import dump
 from edgekit_converters.calibration import CalibrationSet, DataSpec, open_set
 from edgekit_converters.calibration.checks import check_classes
@@ -112,6 +113,8 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         progress.status(f"compiling for {target.title}")
         compiled = compiler.compile(made.model, target)
     variants = {MODEL: made.model} | ({compiler.member: compiled.data} if compiler and compiled else {})
+    for name, model in variants.items():
+        check_variant(name, model)  # what a device would refuse is refused here
     report = Report(
         kind=source.kind,
         notes=(*source.notes, *made.notes),

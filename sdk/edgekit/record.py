@@ -49,7 +49,8 @@ class Record:
             raise InvalidManifestError(f"{where or 'the document'} must be an object, and is {shown(value)}")
         names = {field.name for field in fields(cls)}
         for key in sorted(value.keys() - names):
-            raise InvalidManifestError(f"{_join(where, key)} is not a key that this format knows")
+            said = key if key.isprintable() and len(key) <= 60 else shown(key)
+            raise InvalidManifestError(f"{_join(where, said)} is not a key that this format knows")
         for key in sorted(names - value.keys()):
             raise InvalidManifestError(f"{_join(where, key)} is missing")
         try:
