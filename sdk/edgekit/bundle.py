@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from edgekit import archive, strictjson
 from edgekit.errors import MalformedBundleError
@@ -34,8 +35,7 @@ TFLITE_IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite: the file identifier in TensorFlow's schema.fbs, schema version 3."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleLimits:
+class BundleLimits(NamedTuple):
     """What a bundle may have at most; checked before anything is parsed.
 
     Attributes:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from edgekit.errors import EdgekitError, InvalidManifestError, PreprocessingError
 from edgekit.strictjson import MAX_DEPTH, UNPRINTABLE, depth_exceeds, shown
 
+C = TypeVar("C", bound=type)
+
+
+@dataclass_transform(frozen_default=True)
+def lean(cls: C) -> C:
+    """A frozen, slotted dataclass that leaves equality and looks to `Record`.
+
+    Making a dataclass compiles each of its methods anew, 0.4 ms a class in every process that loads a bundle; so
+    this way it is half of that.
+    """
+    made: C = dataclass(frozen=True, slots=True, repr=False, eq=False)(cls)  # type: ignore[assignment]
+    return made
+
 
 class Record:
-    """Base of the manifest's parts: subclass it as ``@dataclass(frozen=True, slots=True)``.
+    """Base of the manifest's parts: subclass it as ``@dataclass(frozen=True, slots=True)``, or as ``@lean``.
 
     The annotations say everything: ``str``, ``int``, ``float``, ``tuple[T, ...]``, ``tuple[T, T]``,
     ``Mapping[str, T]``, another Record, ``T | None``, or ``object`` for free-form JSON. A constructed Record
@@ -30,6 +43,19 @@ class Record:
         for name, hint in _hints(type(self)).items():
             object.__setattr__(self, name, _conform(hint, getattr(self, name), name))
         self._check()
+
+    def __repr__(self) -> str:
+        shown_fields = (f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+        return f"{type(self).__qualname__}({', '.join(shown_fields)})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
     def _check(self) -> None:
         """Refuses values that have the right type and still make no sense together."""

@@ -6,8 +6,7 @@ class that satisfies ``Backend``; ``choose.py`` decides which of them runs a bun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +17,7 @@ Kernels = Literal["xnnpack", "builtin", "reference"]
 optimized ones, or its plain reference ones (bit-exact across machines, about 57 times slower)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorDetails:
+class TensorDetails(NamedTuple):
     """What a runtime says of one input or output tensor.
 
     Attributes:
