@@ -1,4 +1,4 @@
-"""What every command that executes a bundle shares: ``--trust`` and ``--unsigned``, and opening it by them."""
+"""What every command that executes a bundle shares: whom to trust, what to run it on, and opening it by that."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def trust_options(command: F) -> F:
     )(command)
     return click.option(
         "--trust", metavar="KEY|FOLDER", help="The key, or the folder of keys, that must have signed it."
+    )(command)
+
+
+def device_options(command: F) -> F:
+    """Add ``--device`` and ``--fallback`` to a click command, which gets them as `device` and `fallback`."""
+    command = click.option(
+        "--fallback", is_flag=True, help="Let the CPU stand in for an Edge TPU that cannot be used."
+    )(command)
+    return click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, usb, usb:N, pci or pci:N."
     )(command)
 
 
@@ -53,4 +63,6 @@ def open_bundle(bundle: str, trust: str | None, *, unsigned: bool, **options: An
             session = load(bundle, trust=UNSIGNED if unsigned else trust, **options)
     if unsigned:
         console.status(f"{bundle} runs unsigned: nothing shows who made it")
+    if session.fallback is not None:
+        console.status(f"runs on the CPU: {session.fallback}")
     return session
