@@ -279,7 +279,7 @@ class Identity(Record):
         require(self.security_epoch >= 0, "security_epoch", "must not be negative")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(Record):
     """Everything that a bundle says of itself.
 

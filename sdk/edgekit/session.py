@@ -218,11 +218,13 @@ class Session:
         """Measure where time and memory go on this machine, and under which conditions.
 
         Args:
-            x: The sample to measure with; None draws one.
+            x: What `run` takes, one sample or a batch; None draws random values.
             runs: How many runs are measured.
             warmup: How many runs come before them.
 
         Raises:
+            InputError: The sample does not fit the model.
+            ProfileError: `runs` or `warmup` makes no sense.
             SessionError: The session is closed, or the runtime failed.
         """
         from edgekit.profiling import profile_session
