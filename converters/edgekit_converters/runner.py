@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from edgekit.backends.litert import LiteRtBackend
 from edgekit.preprocess import dequantize, quantize
 
 
+@dataclass(frozen=True, slots=True)
 class TensorIO(TensorDetails):
     """One input or output, and the way between real values and what it stores."""
-
-    __slots__ = ()
 
     def store(self, values: np.ndarray) -> np.ndarray:
         """Real values as the tensor stores them; unchanged where it is not quantized."""
@@ -90,7 +89,7 @@ class Runner:
 
 def _named(ports: Sequence[TensorDetails], names: Sequence[str] | None) -> tuple[TensorIO, ...]:
     called = [port.name for port in ports] if names is None else names
-    return tuple(TensorIO(*port._replace(name=name)) for port, name in zip(ports, called, strict=True))
+    return tuple(TensorIO(**asdict(port) | {"name": name}) for port, name in zip(ports, called, strict=True))
 
 
 def run_once(model: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -6,7 +6,8 @@ class that satisfies ``Backend``; ``choose.py`` decides which of them runs a bun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,8 @@ Kernels = Literal["xnnpack", "builtin", "reference"]
 optimized ones, or its plain reference ones (bit-exact across machines, about 57 times slower)."""
 
 
-class TensorDetails(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TensorDetails:
     """What a runtime says of one input or output tensor.
 
     Attributes:
