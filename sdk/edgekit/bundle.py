@@ -7,13 +7,14 @@ bytes which are loaded. What comes out is *unverified*: `edgekit.trust` decides 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import NamedTuple
 
 from edgekit import archive, strictjson
 from edgekit.errors import MalformedBundleError
 from edgekit.manifest import Manifest, refuse_newer_format
+from edgekit_targets.frozen import Frozen, lean
 
 MODEL = "model.tflite"
 MANIFEST = "manifest.json"
@@ -62,8 +63,8 @@ class BundleLimits(NamedTuple):
 DEFAULT_LIMITS = BundleLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedBundle:
+@lean
+class UnverifiedBundle(Frozen):
     """A well-formed bundle of unknown origin; no session accepts it.
 
     Attributes:

@@ -19,8 +19,9 @@ from edgekit.errors import (
     NewerFormatError,
     PreprocessingError,
 )
-from edgekit.record import Record, lean, require
+from edgekit.record import Record, require
 from edgekit.strictjson import shown
+from edgekit_targets.frozen import lean
 
 FORMAT = 1
 """The bundle format that this edgekit writes and reads."""
