@@ -7,13 +7,13 @@ constructor alone, a third of that. They are dataclasses all the same: `fields`,
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 C = TypeVar("C", bound=type)
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def lean(cls: C) -> C:
     """A slotted dataclass that leaves equality, looks and being frozen to `Frozen`."""
     made: C = dataclass(slots=True, repr=False, eq=False)(cls)  # type: ignore[assignment]
