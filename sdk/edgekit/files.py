@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgekit.archive import DEFAULT_LIMITS
@@ -29,7 +30,10 @@ _HINTS = {
 
 
 def read_capped(
-    path: str | os.PathLike[str], limit: int = DEFAULT_LIMITS.total, *, error: type[EdgekitError] = BundleError
+    path: str | os.PathLike[str],
+    limit: int = DEFAULT_LIMITS.total,
+    *,
+    error: type[EdgekitError] = BundleError,
 ) -> bytes:
     """Reads a regular file whole.
 
@@ -132,6 +136,54 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True) -> None
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as problem:
         raise _cannot_write(path, problem) from None
+
+
+def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
+    """Writes several files as `write_atomically` does: all of them, or none.
+
+    No name is taken before all bytes are on the disk. Where a name then cannot be taken, those that were get back
+    what they held (but for a file system without hard links, which keeps the new files).
+
+    Args:
+        contents: Path -> all bytes of that file; the folders must exist.
+
+    Raises:
+        OutputError: One of them cannot be written.
+    """
+    staged: dict[Path, Path] = {}
+    path = None
+    try:
+        for path, data in contents.items():
+            _refuse_special(path)
+            staged[path] = _temporary(path)
+            _write_through(staged[path], data)
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as tidy:
+            for path, temporary in staged.items():
+                restore = _keep_old(path, tidy)
+                temporary.replace(path)
+                undo.callback(restore)
+            undo.pop_all()
+        for folder in {path.parent for path in contents}:
+            _sync_folder(folder)
+    except (OSError, ValueError) as problem:
+        assert path is not None
+        raise _cannot_write(path, problem) from None
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _keep_old(path: Path, tidy: contextlib.ExitStack) -> Callable[[], object]:
+    """Keeps what a path holds under a second name until `tidy` closes; the function gives it back."""
+    old = _temporary(path)
+    try:
+        old.hardlink_to(path)
+    except FileNotFoundError:
+        return path.unlink
+    except OSError:  # FAT has no hard links, and the kernel may forbid them to files of others
+        return lambda: None
+    tidy.callback(old.unlink, missing_ok=True)
+    return lambda: old.replace(path)
 
 
 def _temporary(path: Path) -> Path:

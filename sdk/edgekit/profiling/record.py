@@ -126,7 +126,7 @@ class ThreadsPoint(Record):
 
     Attributes:
         threads: Threads for one inference.
-        load_ns: From the bundle's bytes to an open session.
+        load_ns: From the file to an open session, with the import of the runtime.
         first_ns: The first inference.
         steady: The inferences after the warm-up.
         throughput_per_s: Samples a second.
@@ -141,6 +141,9 @@ class ThreadsPoint(Record):
     throughput_per_s: float
     peak_rss_bytes: int | None
     verdict: tuple[str, ...]
+
+    def _check(self) -> None:
+        require(self.threads >= 1, "threads", f"must be at least 1, and is {self.threads}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,9 @@ class BatchPoint(Record):
     throughput_per_s: float
     peak_rss_bytes: int | None
     verdict: tuple[str, ...]
+
+    def _check(self) -> None:
+        require(self.batch >= 1, "batch", f"must be at least 1, and is {self.batch}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +236,9 @@ class Profile(Record):
         fallback: Why the CPU ran it although an accelerator was asked for; None where nothing fell back.
         inputs: Where the samples came from, for people.
         warmup: Runs before the first that counts.
-        load_ns: From the bundle's bytes to an open session; None where the session was open already.
+        load_ns: From the file to an open session, with the import of the runtime; None where the session was open already.
         first_ns: The first inference of the session; None where others came before.
-        steady: Whole calls of `Session.run` with one sample, after the warm-up.
+        steady: Whole calls of `Session.run` after the warm-up, with one sample unless `inputs` says otherwise.
         throughput_per_s: Samples a second, one call after the other.
         stages: Where the time of a call goes.
         memory: What it took.
