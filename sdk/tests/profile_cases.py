@@ -105,6 +105,7 @@ def op_times(count: int, **changes: Any) -> OpsProfile:
             index,
             "CONV_2D",
             f"block_{index}/conv",
+            f"block_{index}",
             1_000.0 * (index + 1),
             (index + 1) * 1_000 / total,
             5_000_000,

@@ -343,7 +343,7 @@ def test_operators_are_summed_by_kind_and_by_who_runs_them() -> None:
 def test_more_operators_than_bars_are_counted() -> None:
     seen = Seen(render(cases.profile_of(ops=cases.op_times(40))))
     assert any(said.startswith("and 25 faster operators, together ") for said in seen.said)
-    assert seen.text.count("block_0/conv") == 1
+    assert seen.text.count("block_0") == 1
 
 
 def test_operators_without_any_time_are_drawn() -> None:
@@ -357,7 +357,7 @@ def test_operators_without_any_time_are_drawn() -> None:
 
 def with_text(said: str) -> Profile:
     """A profile that has a text wherever there can be any."""
-    op = OpTime(0, said, said, 1_000.0, 1.0, 5, 5e-3, said)
+    op = OpTime(0, said, said, said, 1_000.0, 1.0, 5, 5e-3, said)
     full = cases.full_profile()
     reading = replace(
         cases.QUIET,

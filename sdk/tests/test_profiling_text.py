@@ -146,7 +146,7 @@ def test_a_quota_in_words() -> None:
 
 def test_of_many_operators_the_slowest_are_shown() -> None:
     text = describe(profile_of(ops=op_times(300)))
-    shown = re.findall(r"block_(\d+)/conv", text)
+    shown = re.findall(r"block_(\d+)$", text, re.MULTILINE)
     assert shown == [str(299 - place) for place in range(MOST_OPS)]
     assert f"... and {300 - MOST_OPS} faster ones" in text
     assert "sum of all 300: 45.1 ms, 100.0% of 45.1 ms, the whole without profiling (method: prefix)" in text
@@ -162,7 +162,7 @@ def test_few_operators_are_all_shown() -> None:
 def other(count: int) -> tuple[OpTime, ...]:
     """Operators of kinds that XNNPACK does not take."""
     return tuple(
-        OpTime(index, f"KIND_{index:02}", "n", -5.0, 0.0, None, None, None) for index in range(count)
+        OpTime(index, f"KIND_{index:02}", "n", "n", -5.0, 0.0, None, None, None) for index in range(count)
     )
 
 
@@ -180,7 +180,7 @@ def test_a_runtime_without_xnnpack_has_nothing_outside_it() -> None:
 
 
 def test_long_names_keep_their_ends() -> None:
-    long = OpTime(0, "CUSTOM" * 50, "network/" * 50 + "last_conv", 5.0, 1.0, None, None, "unknown")
+    long = OpTime(0, "CUSTOM" * 50, "network/" * 50, "network/" * 50 + "last_conv", 5.0, 1.0, None, None, "unknown")
     text = describe(profile_of(ops=op_times(1, ops=(long,))))
     assert re.search(r"\.\.\.\S+network/last_conv", text)
     assert max(map(len, text.splitlines())) <= 130
@@ -193,7 +193,7 @@ HOSTILE = ["\u200b", "\u200f", "\u061c", "\ufeff", "\ue000", "\U000e0041", "\u00
 
 def named(name: str) -> dict[str, Any]:
     """A profile whose every text is this one."""
-    op = OpTime(0, f"K{name}", name, 1.0, 1.0, None, None, "XNNPACK")
+    op = OpTime(0, f"K{name}", name, name, 1.0, 1.0, None, None, "XNNPACK")
     return {
         "bundle": BundleFacts(f"m{name}", f"1{name}", None, f"v{name}"),
         "host": replace(PI, board=f"b{name}", cpu=f"c{name}"),

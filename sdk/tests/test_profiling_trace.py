@@ -113,7 +113,7 @@ def test_the_operators_of_a_real_profile_fill_one_inference(real: Profile) -> No
     assert timed.keys() <= drawn.keys()
     for index, op in timed.items():
         assert drawn[index]["name"] == op.opcode
-        assert drawn[index]["args"]["name"] == op.name
+        assert drawn[index]["args"]["tensor"] == op.name
         assert ns(drawn[index]["dur"]) == pytest.approx(op.time_ns, abs=1)
 
 

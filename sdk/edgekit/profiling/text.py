@@ -145,11 +145,11 @@ def _ops(ops: OpsProfile) -> str:
             f"{op.share:.1%}",
             "-" if op.gmac_per_s is None else f"{op.gmac_per_s:.2f}",
             run_by(op),
-            _short(op.name),
+            _short(op.layer),
         )
         for op in slowest
     ]
-    lines = [table(rows, ("op", "kind", "time", "share", "GMAC/s", "run by", "name"))]
+    lines = [table(rows, ("op", "kind", "time", "share", "GMAC/s", "run by", "layer"))]
     if len(ops.ops) > len(slowest):
         lines.append(f"... and {len(ops.ops) - len(slowest)} faster ones")
     lines.append(

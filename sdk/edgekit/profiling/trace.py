@@ -106,7 +106,8 @@ def _ops(ops: OpsProfile) -> Iterator[Event]:
     for op, (start, stop) in zip(ops.ops, pairwise(edges[1:]), strict=True):
         args = {
             "index": op.index,
-            "name": printable(op.name),
+            "layer": printable(op.layer),
+            "tensor": printable(op.name),
             "share": op.share,
             "MACs": op.macs,
             "GMAC/s": op.gmac_per_s,

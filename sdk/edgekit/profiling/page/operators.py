@@ -23,7 +23,7 @@ MOST_NAME = 48
 """Characters of a name that are shown; the whole of it stands under the pointer."""
 
 _KINDS = {"XNNPACK": "home", "runtime": "cpu"}
-_COLUMNS = ("#", "operator", "name", "run by", "time", "share", "MACs", "GMAC/s")
+_COLUMNS = ("#", "operator", "layer", "run by", "time", "share", "MACs", "GMAC/s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def operators(profile: Profile) -> Html:
     if ops is None:
         return Html("")
     kinds, slowest = _kinds(ops), sorted(ops.ops, key=lambda op: -op.time_ns)
-    single = [Entry(op.opcode, f"#{op.index} {op.name}", op.time_ns, op.share, _kind(op)) for op in slowest]
+    single = [Entry(op.opcode, f"#{op.index} {op.layer}", op.time_ns, op.share, _kind(op)) for op in slowest]
     return join(
         pane("Time by kind of operator", *_chart(kinds, "kind"), _account(ops), width="less"),
         pane("Slowest operators", *_chart(single, "operator"), width="more"),
@@ -113,9 +113,8 @@ def _bar(entry: Entry, longest: float) -> Html:
 
 
 def _short(name: str) -> str:
-    """The first of the names that TensorFlow joins by ";" where it fuses operators, as `edgekit check` takes it."""
-    first = name.partition(";")[0] or name
-    return first if len(first) <= MOST_NAME else f"...{first[3 - MOST_NAME :]}"
+    """The end of a name, which tells layers of one network apart."""
+    return name if len(name) <= MOST_NAME else f"...{name[3 - MOST_NAME :]}"
 
 
 def _keys(ops: OpsProfile) -> Iterator[Html]:
@@ -143,7 +142,7 @@ def _table(ops: OpsProfile) -> Html:
             "tr",
             tag("td", op.index, class_="n"),
             tag("td", tag("b", op.opcode)),
-            tag("td", _short(op.name), class_="layer", title=op.name),
+            tag("td", _short(op.layer), class_="layer", title=op.name),
             tag("td", key(_kind(op), run_by(op))),
             tag("td", duration(op.time_ns), class_="n", data_v=f"{op.time_ns:.6g}"),
             tag("td", share(op.share), class_="n", data_v=f"{op.share:.6g}"),
