@@ -157,7 +157,7 @@ def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
             _refuse_special(path)
             staged[path] = _temporary(path)
             _write_through(staged[path], data)
-        with contextlib.ExitStack() as undo, contextlib.ExitStack() as tidy:
+        with contextlib.ExitStack() as tidy, contextlib.ExitStack() as undo:
             for path, temporary in staged.items():
                 restore = _keep_old(path, tidy)
                 temporary.replace(path)

@@ -154,10 +154,10 @@ def profile(
     if unsigned:
         console.status(f"{bundle} ran unsigned: nothing shows who made it")
     comparison, refusal = _compare(new, old)
+    if not as_json:  # before anything is written, which can fail
+        _show(new, comparison, host, against)
     for path in outputs.write(new, comparison):
         console.status(f"wrote {path}")
-    if not as_json:
-        _show(new, comparison, host, against)
     if refusal is not None:
         raise refusal
     if as_json:
