@@ -180,7 +180,9 @@ def test_a_runtime_without_xnnpack_has_nothing_outside_it() -> None:
 
 
 def test_long_names_keep_their_ends() -> None:
-    long = OpTime(0, "CUSTOM" * 50, "network/" * 50, "network/" * 50 + "last_conv", 5.0, 1.0, None, None, "unknown")
+    long = OpTime(
+        0, "CUSTOM" * 50, "network/" * 50, "network/" * 50 + "last_conv", 5.0, 1.0, None, None, "unknown"
+    )
     text = describe(profile_of(ops=op_times(1, ops=(long,))))
     assert re.search(r"\.\.\.\S+network/last_conv", text)
     assert max(map(len, text.splitlines())) <= 130

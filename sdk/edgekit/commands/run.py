@@ -43,9 +43,7 @@ def run(
     Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
     batch of them. For a model with several inputs write NAME=FILE for each of them.
     """
-    session = open_bundle(
-        bundle, trust, unsigned=unsigned, threads=threads, device=device, fallback=fallback
-    )
+    session = open_bundle(bundle, trust, unsigned=unsigned, threads=threads, device=device, fallback=fallback)
     with session:
         answers = _answers(session, inputs, top)
         if as_json:
