@@ -22,11 +22,11 @@ from edgekit.errors import (
     UnsupportedModelError,
 )
 from edgekit.files import read_capped
-from edgekit_converters.audit.names import layer_name
 from edgekit_converters.progress import SILENT, Progress
 from edgekit_targets.catalog import load_target
 from edgekit_targets.forecast import Forecast, OpForecast, Placement, forecast
 from edgekit_targets.latency import LatencyEstimate, estimate
+from edgekit_targets.layers import layer_name
 from edgekit_targets.memory import Planner, plan_arena
 from edgekit_targets.ops import OpView, view
 from edgekit_targets.rules import rule_set

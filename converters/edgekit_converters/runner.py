@@ -11,9 +11,10 @@ from edgekit.backends import Kernels, TensorDetails
 from edgekit.backends.banner import without_banner
 from edgekit.backends.litert import LiteRtBackend
 from edgekit.preprocess import dequantize, quantize
+from edgekit_targets.frozen import lean
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class TensorIO(TensorDetails):
     """One input or output, and the way between real values and what it stores."""
 

@@ -21,7 +21,7 @@ EXTRAS: Mapping[tuple[str, str | None], str] = {
 
 _OLDEST = ".".join(map(str, EDGEKIT_PYTHON))
 _VENV = "~/edgekit-venv"
-_LIBEDGETPU = "16.0TF2.19.1-1"  # the newest release of feranick/libedgetpu on 2026-11-24
+LIBEDGETPU = "16.0TF2.19.1-1"  # the newest release of feranick/libedgetpu on 2026-11-24
 _LIBEDGETPU_BUILDS = frozenset(
     {("bookworm", "aarch64"), ("trixie", "aarch64")}
 )  # keys and machines of systems
@@ -80,19 +80,6 @@ class _Case:
     system: System | None
     runtime: Runtime
 
-    @property
-    def requirement(self) -> str:
-        """What pip is asked for: edgekit with an extra where one pins this runtime, else both by name."""
-        runtime = self.runtime
-        extra = EXTRAS.get((runtime.package, runtime.version))
-        if extra is not None:
-            return f"'edgekit[{extra}]'"
-        return (
-            f"edgekit '{runtime.package}=={runtime.version}'"
-            if runtime.version
-            else f"edgekit {runtime.package}"
-        )
-
 
 def install_plans(target: Target) -> tuple[InstallPlan, ...]:
     """Returns one plan for each of the target's systems, or one for firmware where it has none.
@@ -124,7 +111,8 @@ def _plan(target: Target, system: System | None, runtime: Runtime | None) -> Ins
         )
     elif target.kind is Kind.EDGETPU:
         cautions.append(
-            "edgekit's own session has no Edge TPU yet: run the compiled model as the last line does"
+            "edgekit runs the compiled model of a bundle (convert --compile) and tries the pair in a child process "
+            "first; its developers have not run it on an Edge TPU"
         )
     return InstallPlan(system, runtime, steps, tuple(cautions))
 
@@ -151,28 +139,51 @@ def _runs_edgekit(system: System | None) -> bool:
     return (int(major), int(minor)) >= EDGEKIT_PYTHON
 
 
-def _pip(case: _Case) -> tuple[Step, ...]:
+def requirement(runtime: Runtime) -> str:
+    """Returns what pip is asked for: edgekit with an extra where one pins this runtime, else both by name."""
+    extra = EXTRAS.get((runtime.package, runtime.version))
+    if extra is not None:
+        return f"'edgekit[{extra}]'"
     return (
-        Step("sudo apt install python3-venv"),
-        Step(f"python3 -m venv {_VENV}", "the system's own Python takes no packages from pip (PEP 668)"),
-        Step(f"{_VENV}/bin/pip install {case.requirement}"),
+        f"edgekit '{runtime.package}=={runtime.version}'" if runtime.version else f"edgekit {runtime.package}"
+    )
+
+
+def environment_steps(wanted: str, *, from_debian: bool = False) -> tuple[Step, ...]:
+    """Returns the lines that make a virtual environment with edgekit and a runtime.
+
+    Args:
+        wanted: What pip is asked for, as `requirement` has it.
+        from_debian: For armv7l: there is no numpy wheel for it, so Debian's packages serve (seen under qemu-arm).
+    """
+    if from_debian:
+        first = (
+            Step("sudo apt install python3-venv python3-numpy python3-cryptography python3-click"),
+            Step(f"python3 -m venv --system-site-packages {_VENV}", "so that it sees Debian's numpy"),
+        )
+    else:
+        first = (
+            Step("sudo apt install python3-venv"),
+            Step(f"python3 -m venv {_VENV}", "the system's own Python takes no packages from pip (PEP 668)"),
+        )
+    return (
+        *first,
+        Step(f"{_VENV}/bin/pip install {wanted}"),
         Step(f"{_VENV}/bin/python -m edgekit --version"),
     )
+
+
+def _pip(case: _Case) -> tuple[Step, ...]:
+    return environment_steps(requirement(case.runtime))
 
 
 def _pip_debian(case: _Case) -> tuple[Step, ...]:
-    """For armv7l: there is no numpy wheel for it, so Debian's packages serve (seen under qemu-arm)."""
-    return (
-        Step("sudo apt install python3-venv python3-numpy python3-cryptography python3-click"),
-        Step(f"python3 -m venv --system-site-packages {_VENV}", "so that it sees Debian's numpy"),
-        Step(f"{_VENV}/bin/pip install {case.requirement}"),
-        Step(f"{_VENV}/bin/python -m edgekit --version"),
-    )
+    return environment_steps(requirement(case.runtime), from_debian=True)
 
 
 def _coral_usb(case: _Case) -> tuple[Step, ...]:
     """As jiteshsaini/coral_USB_ml_accelerator's setup_coral.sh does it on Bookworm and Trixie, arm64."""
-    library = _libedgetpu(case.system)
+    library = _library_for(case.system)
     if not library:
         return ()
     return (
@@ -184,38 +195,56 @@ def _coral_usb(case: _Case) -> tuple[Step, ...]:
 
 
 def _coral_pcie(case: _Case) -> tuple[Step, ...]:
-    """The driver as google/gasket-driver#50 and google-coral/edgetpu#866 report it."""
-    library = _libedgetpu(case.system)
+    library = _library_for(case.system)
     if not library:
         return ()
+    shown = Step("lspci -nn | grep 1ac1:089a", "must show the card")
+    return (shown, *driver_steps(), *access_steps(), *library, *_coral_pip(case))
+
+
+def driver_steps() -> tuple[Step, ...]:
+    """Returns the lines that install a card's driver, as google/gasket-driver#50 reports it."""
     package = f"gasket-dkms_{_GASKET}_all.deb"
-    rule = 'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"'
     return (
-        Step("lspci -nn | grep 1ac1:089a", "must show the card"),
         Step('sudo apt install dkms "linux-headers-$(uname -r)"'),
         Step(f"curl -fLO {_FERANICK}/gasket-driver/releases/download/{_GASKET}/{package}"),
         Step(
             f"sudo dpkg -i ./{package}",
             "the gasket-dkms of Google's repository does not build on today's kernels",
         ),
+    )
+
+
+def access_steps() -> tuple[Step, ...]:
+    """Returns the lines that let the user open a card, as google-coral/edgetpu#866 reports it."""
+    rule = 'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"'
+    return (
         Step(f"echo '{rule}' | sudo tee /etc/udev/rules.d/65-apex.rules"),
         Step(
             'sudo groupadd -f apex; sudo usermod -aG apex "$USER"',
             "afterwards reboot: /dev/apex_0 must be there",
         ),
-        *library,
-        *_coral_pip(case),
     )
 
 
-def _libedgetpu(system: System | None) -> tuple[Step, ...]:
-    if system is None or (system.key, system.architecture) not in _LIBEDGETPU_BUILDS:
+def _library_for(system: System | None) -> tuple[Step, ...]:
+    return () if system is None else libedgetpu_steps(system.key, system.architecture)
+
+
+def libedgetpu_steps(codename: str | None, architecture: str) -> tuple[Step, ...]:
+    """Returns the lines that install libedgetpu; none where edgekit knows of no build.
+
+    Args:
+        codename: Debian's name of the release, such as "bookworm".
+        architecture: As `uname -m` has it.
+    """
+    if (codename, architecture) not in _LIBEDGETPU_BUILDS:
         return ()
-    package = f"libedgetpu1-std_{_LIBEDGETPU.lower()}.{system.key}_arm64.deb"
+    package = f"libedgetpu1-std_{LIBEDGETPU.lower()}.{codename}_arm64.deb"
     return (
         Step("sudo apt install libusb-1.0-0 python3-venv"),
         Step(
-            f"curl -fLO {_FERANICK}/libedgetpu/releases/download/{_LIBEDGETPU}/{package}",
+            f"curl -fLO {_FERANICK}/libedgetpu/releases/download/{LIBEDGETPU}/{package}",
             "Google's own libedgetpu 16.0 ends the process with TFLite 2.12 and later",
         ),
         Step(
@@ -228,7 +257,7 @@ def _libedgetpu(system: System | None) -> tuple[Step, ...]:
 def _coral_pip(case: _Case) -> tuple[Step, ...]:
     return (
         Step(f"python3 -m venv {_VENV}"),
-        Step(f"{_VENV}/bin/pip install {case.requirement}"),
+        Step(f"{_VENV}/bin/pip install {requirement(case.runtime)}"),
         _probe(f"{_VENV}/bin/python", case.runtime),
     )
 

@@ -55,14 +55,26 @@ def test_command_of_the_readme(command: str, converted: Path) -> None:
 
 
 def test_readme_shows_what_convert_prints(converted: Path) -> None:
-    printed = run(CONSOLE[0], converted)
-    shown = README.partition(f"$ {CONSOLE[0]}\n")[2].partition("```")[0]
+    shown, printed = shown_and_printed("edgekit convert", converted)
     assert "strictly int8" in shown
     for line in filter(None, shown.splitlines()):
         words = re.sub(r"[\d.,%+\[\]]+", "#", line).split()  # figures move a little between machines
         assert any(re.sub(r"[\d.,%+\[\]]+", "#", other).split() == words for other in printed.splitlines()), (
             line
         )
+
+
+def test_readme_shows_what_profile_prints(converted: Path) -> None:
+    shown, printed = shown_and_printed("edgekit profile", converted)
+    first_words = {line.split()[0] for line in printed.splitlines() if line.split()}
+    for line in filter(str.strip, shown.splitlines()):  # times, processors and their order differ
+        assert line.split()[0] in first_words, line
+
+
+def shown_and_printed(start: str, folder: Path) -> tuple[str, str]:
+    """What the README shows below its first command that starts so, and what the command prints."""
+    command = next(command for command in CONSOLE if command.startswith(start))
+    return README.partition(f"$ {command}\n")[2].partition("```")[0], run(command, folder)
 
 
 def test_shell_lines_are_the_two_commands_and_the_two_installs() -> None:
@@ -76,12 +88,34 @@ def test_shell_lines_are_the_two_commands_and_the_two_installs() -> None:
 
 
 def test_python_of_the_readme(converted: Path) -> None:
-    on_device, on_workstation = PYTHON
-    frame = f"import numpy\nframe = numpy.load({str(converted / 'held_back' / 'seven.npy')!r})\n"
+    on_device, on_device_too, on_workstation = PYTHON
+    given = f"""
+import numpy
+frame = numpy.load({str(converted / "held_back" / "seven.npy")!r})
+frames = numpy.stack([frame, frame])
+camera = iter(frames)
+stored = (frame.astype("int16") - 128).astype("int8")
+"""
     script = converted / "readme.py"
-    script.write_text(on_workstation + frame + on_device)
-    printed = run(f"{shlex.quote(sys.executable)} readme.py", converted)
-    assert "'seven'" in printed
+    script.write_text(on_workstation + given + on_device + on_device_too)
+    printed = run(f"{shlex.quote(sys.executable)} readme.py", converted).splitlines()
+    answers = [line for line in printed if "'seven'" in line]
+    assert len(answers) == 3
+    assert answers[-1].endswith(" cpu")
+
+
+@pytest.mark.parametrize("words", [[], ["--simulate"]])
+def test_the_live_example(converted: Path, words: list[str]) -> None:
+    command = [sys.executable, HERE.parent / "live" / "app.py", "digits.edgekit", "held_back", *words]
+    done = subprocess.run(command, cwd=converted, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *answers, last = done.stdout.splitlines()
+    assert last == f"{len(answers)} frames answered"
+    device = "simulated" if words else "cpu"
+    assert answers
+    assert all(line.endswith(f" on {device}") for line in answers)
+    reopened = [line for line in done.stderr.splitlines() if line.startswith("reopening: ")]
+    assert len(reopened) == (3 if words else 0)  # unplugged once, and not yet there twice
 
 
 def test_demo_runs() -> None:

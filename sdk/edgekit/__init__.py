@@ -9,18 +9,20 @@ from edgekit.version import __version__
 
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import would cost eight times the rest
 if TYPE_CHECKING:
+    from edgekit.backends.simulated import Simulation
     from edgekit.errors import EdgekitError
     from edgekit.opening import load
     from edgekit.result import Result
     from edgekit.session import Session
     from edgekit.trust import UNSIGNED, Trust
 
-__all__ = ["UNSIGNED", "EdgekitError", "Result", "Session", "Trust", "__version__", "load"]
+__all__ = ["UNSIGNED", "EdgekitError", "Result", "Session", "Simulation", "Trust", "__version__", "load"]
 
 _HOMES = {
     "EdgekitError": "edgekit.errors",
     "Result": "edgekit.result",
     "Session": "edgekit.session",
+    "Simulation": "edgekit.backends.simulated",
     "Trust": "edgekit.trust",
     "UNSIGNED": "edgekit.trust",
     "load": "edgekit.opening",

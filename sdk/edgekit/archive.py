@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
@@ -18,8 +17,7 @@ from edgekit.errors import MalformedBundleError
 from edgekit.strictjson import shown
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a reader accepts at most, checked before anything is read or allocated.
 
     Attributes:

@@ -7,12 +7,14 @@ bytes which are loaded. What comes out is *unverified*: `edgekit.trust` decides 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from edgekit import archive, strictjson
 from edgekit.errors import MalformedBundleError
 from edgekit.manifest import Manifest, refuse_newer_format
+from edgekit_targets.frozen import Frozen, lean
 
 MODEL = "model.tflite"
 MANIFEST = "manifest.json"
@@ -34,8 +36,7 @@ TFLITE_IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite: the file identifier in TensorFlow's schema.fbs, schema version 3."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleLimits:
+class BundleLimits(NamedTuple):
     """What a bundle may have at most; checked before anything is parsed.
 
     Attributes:
@@ -62,8 +63,8 @@ class BundleLimits:
 DEFAULT_LIMITS = BundleLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedBundle:
+@lean
+class UnverifiedBundle(Frozen):
     """A well-formed bundle of unknown origin; no session accepts it.
 
     Attributes:

@@ -173,6 +173,11 @@ class _Shift:
 
     def __call__(self, arranged: NDArray[Any], /) -> None:
         if not self._steps:
+            if (
+                not arranged.flags.c_contiguous
+            ):  # adding to it as it lies takes longer, and a buffer of numpy's
+                np.copyto(self._stored, arranged)
+                arranged = self._stored
             np.add(arranged, self._constant, out=self._stored)
             return
         raw, stored, reached = self._raw, self._stored, self._reached

@@ -4,11 +4,11 @@ The classes below are the schema of ``manifest.json``, format 1: every field is 
 (``null`` for None), and no other key may stand there.
 """
 
-from __future__ import annotations
-
+# No "from __future__ import annotations": Record reads the annotations, and as text each would be compiled at loading.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from edgekit import strictjson
 from edgekit.errors import (
@@ -21,6 +21,7 @@ from edgekit.errors import (
 )
 from edgekit.record import Record, require
 from edgekit.strictjson import shown
+from edgekit_targets.frozen import lean
 
 FORMAT = 1
 """The bundle format that this edgekit writes and reads."""
@@ -45,7 +46,7 @@ RAW_DTYPES: Mapping[str, tuple[str, ...]] = {
 }
 """What each kind of source can feed."""
 
-_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")  # linux-x86_64 is one
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RELEASE = re.compile(r"(?:0|[1-9]\d{0,8})(?:\.(?:0|[1-9]\d{0,8}))*", re.ASCII)
 # https://semver.org/spec/v2.0.0.html, without its rule on leading zeros in a pre-release.
@@ -55,7 +56,7 @@ _SEMVER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Preprocessing(Record):
     """How a raw sample becomes the model's float input; workstation and device do the very same.
 
@@ -105,7 +106,7 @@ class Preprocessing(Record):
             _one_of("resize", self.resize, RESIZERS, PreprocessingError)
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class TensorSpec(Record):
     """One input or output of the model: real value = (stored - zero_point) * scale.
 
@@ -159,7 +160,7 @@ class TensorSpec(Record):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class CalibrationRecord(Record):
     """What calibrated the model.
 
@@ -192,7 +193,7 @@ class CalibrationRecord(Record):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class AccuracyRecord(Record):
     """int8 beside float on the same evaluation samples.
 
@@ -230,7 +231,7 @@ class AccuracyRecord(Record):
         require(self.agreement_n is None or self.agreement_n >= 1, "agreement_n", "must be at least 1")
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class GoldenRecord(Record):
     """How to compare with ``golden.npz``.
 
@@ -257,7 +258,7 @@ class GoldenRecord(Record):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Identity(Record):
     """What names one release of a model; a manifest holds these fields as its own.
 
@@ -362,7 +363,7 @@ class Manifest(Record):
         return strictjson.dump(self.to_json())
 
     @classmethod
-    def from_bytes(cls, data: bytes | memoryview) -> Manifest:
+    def from_bytes(cls, data: bytes | memoryview) -> Self:
         """Reads ``manifest.json``, which must be spelt exactly as `to_bytes` spells it.
 
         Raises:

@@ -6,7 +6,6 @@ Not ``load.py``: a module of that name would hide the function `edgekit.load`.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.admission import admit
@@ -59,7 +58,7 @@ def load(
         SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
             manifest describes.
     """
-    data = read_capped(Path(path), DEFAULT_LIMITS.archive.total)
+    data = read_capped(path, DEFAULT_LIMITS.archive.total)
     options: dict[str, Any] = {"device": device, "threads": threads, "fallback": fallback}
     try:
         unverified = read_unverified(data)

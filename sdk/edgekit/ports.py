@@ -11,7 +11,7 @@ from edgekit.feeding import Feeder
 from edgekit.preprocess import image_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import NDArray

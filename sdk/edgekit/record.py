@@ -5,14 +5,15 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from edgekit.errors import EdgekitError, InvalidManifestError, PreprocessingError
 from edgekit.strictjson import MAX_DEPTH, UNPRINTABLE, depth_exceeds, shown
+from edgekit_targets.frozen import Frozen
 
 
-class Record:
-    """Base of the manifest's parts: subclass it as ``@dataclass(frozen=True, slots=True)``.
+class Record(Frozen):
+    """Base of the manifest's parts: subclass it as ``@dataclass(frozen=True, slots=True)``, or as ``@lean``.
 
     The annotations say everything: ``str``, ``int``, ``float``, ``tuple[T, ...]``, ``tuple[T, T]``,
     ``Mapping[str, T]``, another Record, ``T | None``, or ``object`` for free-form JSON. A constructed Record
@@ -24,7 +25,6 @@ class Record:
     """
 
     __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():

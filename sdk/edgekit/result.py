@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.errors import InputError
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     Labels = tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """How long the parts of one inference took, by the monotonic clock, in nanoseconds.
 
     Attributes:

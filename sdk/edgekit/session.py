@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.backends.choose import choose
-from edgekit.errors import InputError, SessionError, TrustRequiredError
+from edgekit.engine import Engine, closed, joined
+from edgekit.errors import SessionError, TrustRequiredError
 from edgekit.firewall import check_variant
 from edgekit.ports import QUANTIZED, Input, Output, indices
 from edgekit.preprocess import dequantize
 from edgekit.result import Result, Timing, best_labels
-from edgekit.samples import raw_samples, stored_samples
+from edgekit.samples import raw_samples
 from edgekit.trust import VerifiedBundle
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
     from typing import Any, Literal, Self
 
     from numpy.typing import NDArray
 
-    from edgekit.backends import Interpreter, Kernels
+    from edgekit.backends import Kernels
     from edgekit.backends.simulated import Simulation
     from edgekit.manifest import Manifest
     from edgekit.profiling.record import Profile
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from edgekit.streams import Worker
 
     Sample = NDArray[Any] | str | os.PathLike[str]
-    Direct = Callable[[NDArray[Any]], NDArray[Any] | None]
 
 
 class Session:
@@ -96,14 +96,15 @@ class Session:
         check_variant(choice.variant, model, executed=choice.device != "simulated")
         interpreter = choice.backend.open(model, threads=threads, kernels=choice.kernels)
         places = indices("input", manifest.inputs, interpreter.inputs)
-        self._inputs = tuple(map(Input, manifest.inputs, places))
+        inputs = tuple(map(Input, manifest.inputs, places))
         places = indices("output", manifest.outputs, interpreter.outputs)
-        self._outputs = tuple(map(Output, manifest.outputs, places))
+        outputs = tuple(map(Output, manifest.outputs, places))
+        self._engine = Engine(interpreter, inputs, outputs)
+        # The method below says what it does; this is the same, less the step through it.
+        self.run_quantized = self._engine.short_way()  # type: ignore[method-assign, assignment]
         self._scores = _scores_name(manifest)
         self._backend = choice.backend
-        self._interpreter: Interpreter | None = interpreter
         self._lock = threading.Lock()
-        self._direct = _direct(self._lock, interpreter, self._inputs, self._outputs)
         self._worker: Worker[Result] | None = None
         self.manifest: Manifest = manifest
         self.device: str = choice.device
@@ -119,7 +120,7 @@ class Session:
     @property
     def closed(self) -> bool:
         """Whether the session takes no further sample."""
-        return self._interpreter is None
+        return self._engine.closed
 
     def run(self, x: Sample | Mapping[str, Sample], *, top: int = 5) -> Result:
         """Run one sample or a batch, from raw data to real values and labels.
@@ -142,7 +143,7 @@ class Session:
             return Result(outputs, quantized, (labels,), (timing,), self.device, self.fallback)
         all_quantized, all_outputs, ranking, timings = zip(*answers, strict=True)
         return Result(
-            _joined(all_outputs), _joined(all_quantized), ranking, timings, self.device, self.fallback
+            joined(all_outputs), joined(all_quantized), ranking, timings, self.device, self.fallback
         )
 
     def run_quantized(
@@ -162,12 +163,7 @@ class Session:
             InputError: The sample does not fit the model.
             SessionError: The session is closed, or the runtime failed.
         """
-        answer = self._direct(x)  # type: ignore[arg-type]  # it judges for itself
-        if answer is not None:
-            return answer
-        rows = [self._infer(row)[0] for row in stored_samples(x, self.manifest.inputs)]
-        quantized = rows[0] if len(rows) == 1 else _joined(rows)
-        return next(iter(quantized.values())) if len(quantized) == 1 else quantized
+        return self._engine.infer_quantized(x)
 
     def run_async(self, x: Sample | Mapping[str, Sample]) -> Future[Result]:
         """Run one sample, or a batch, on a background thread of this session, in the order of the calls.
@@ -184,8 +180,8 @@ class Session:
         from edgekit.streams import Worker
 
         with self._lock:
-            if self._interpreter is None:
-                raise _closed()
+            if self.closed:
+                raise closed()
             if self._worker is None:
                 self._worker = Worker(self.run)
             worker = self._worker
@@ -214,8 +210,8 @@ class Session:
         """
         from edgekit.streams import stream
 
-        if self._interpreter is None:
-            raise _closed()
+        if self.closed:
+            raise closed()
         return stream(self.run, iterable, queue=queue, when_full=when_full)
 
     def profile(
@@ -224,24 +220,25 @@ class Session:
         """Measure where time and memory go on this machine, and under which conditions.
 
         Args:
-            x: The sample to measure with; None draws one.
+            x: What `run` takes, one sample or a batch; None draws random values.
             runs: How many runs are measured.
             warmup: How many runs come before them.
 
         Raises:
+            InputError: The sample does not fit the model.
+            ProfileError: `runs` or `warmup` makes no sense.
             SessionError: The session is closed, or the runtime failed.
         """
         from edgekit.profiling import profile_session
 
-        if self._interpreter is None:
-            raise _closed()
+        if self.closed:
+            raise closed()
         return profile_session(self, x, runs=runs, warmup=warmup)
 
     def close(self) -> None:
         """Give the model's memory back, once the sample that runs now is done. Closing twice does no harm."""
         with self._lock:
-            self._interpreter = None
-            self._direct = _refuse
+            self._engine.close()
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.close(finish=False)
@@ -259,11 +256,11 @@ class Session:
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], Labels, Timing]:
         """The model's integers, their real values, the labels and the times of one raw sample."""
         started = perf_counter_ns()
-        fitted = tuple(port.fit(raw) for port, raw in zip(self._inputs, row, strict=True))
+        fitted = tuple(port.fit(raw) for port, raw in zip(self._engine.inputs, row, strict=True))
         fit_ns = perf_counter_ns() - started
-        quantized, feed_ns, invoke_ns = self._infer(fitted, raw=True)
+        quantized, feed_ns, invoke_ns = self._engine.infer(fitted, raw=True)
         started = perf_counter_ns()
-        outputs = {port.name: _real(quantized[port.name], port) for port in self._outputs}
+        outputs = {port.name: _real(quantized[port.name], port) for port in self._engine.outputs}
         labels: Labels = ()
         if self._scores is not None and self.manifest.labels is not None:
             labels = best_labels(quantized[self._scores], outputs[self._scores], self.manifest.labels, top)
@@ -273,71 +270,6 @@ class Session:
             labels,
             Timing(fit_ns + feed_ns, invoke_ns, perf_counter_ns() - started),
         )
-
-    def _infer(
-        self, row: tuple[NDArray[Any], ...], *, raw: bool = False
-    ) -> tuple[dict[str, NDArray[Any]], int, int]:
-        """Run one sample; where it is raw, its feeding is part of the turn, because buffers are shared.
-
-        Returns:
-            The model's integers by output name, and the nanoseconds that feeding and invoking took.
-        """
-        with self._lock:
-            interpreter = self._interpreter
-            if interpreter is None:
-                raise _closed()
-            started = perf_counter_ns()
-            if raw:
-                row = tuple(port.feed(sample) for port, sample in zip(self._inputs, row, strict=True))
-            fed = perf_counter_ns()
-            for port, array in zip(self._inputs, row, strict=True):
-                interpreter.set_input(port.index, array)
-            invoked = perf_counter_ns()
-            interpreter.invoke()
-            done = perf_counter_ns()
-            quantized = {port.name: interpreter.output(port.index) for port in self._outputs}
-        return quantized, fed - started, done - invoked
-
-
-def _direct(
-    lock: threading.Lock, interpreter: Interpreter, inputs: tuple[Input, ...], outputs: tuple[Output, ...]
-) -> Direct:
-    """The short way through `Session.run_quantized`: for one input with its batch axis, and one output.
-
-    It gives None for anything else, and holds no reference to the session, which would then outlive its last use.
-    """
-    if len(inputs) > 1 or len(outputs) > 1 or np.dtype(inputs[0].spec.dtype).itemsize > 1:
-        return _nothing  # a wider integer may have its bytes in the other order, which runtimes do not check
-    rank, given, answered = len(inputs[0].spec.shape), inputs[0].index, outputs[0].index
-    set_input, invoke, output = interpreter.set_input, interpreter.invoke, interpreter.output
-
-    def direct(x: NDArray[Any]) -> NDArray[Any] | None:
-        try:
-            if x.ndim != rank:
-                return None
-        except AttributeError:
-            return None
-        with lock:
-            try:
-                set_input(given, x)
-            except ValueError:
-                return None  # it refuses everything but the model's own dtype and shape; the long way explains
-            invoke()
-            return output(answered)
-
-    return direct
-
-
-def _nothing(x: object) -> None:
-    return None
-
-
-def _refuse(x: object) -> None:
-    raise _closed()
-
-
-def _closed() -> SessionError:
-    return SessionError("the session is closed", hint="load the bundle again")
 
 
 def _scores_name(manifest: Manifest) -> str | None:
@@ -351,8 +283,3 @@ def _scores_name(manifest: Manifest) -> str | None:
 def _real(stored: NDArray[Any], port: Output) -> NDArray[Any]:
     spec = port.spec
     return dequantize(stored, spec.scale, spec.zero_point) if spec.dtype in QUANTIZED else stored
-
-
-def _joined(rows: Any) -> dict[str, NDArray[Any]]:
-    """Arrays of several samples by name as one array by name, one row a sample."""
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

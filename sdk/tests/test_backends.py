@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,12 @@ def test_litert_is_found_and_names_its_version() -> None:
 
 def test_without_a_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    monkeypatch.delitem(__import__("sys").modules, "ai_edge_litert", raising=False)
+    for runtime in (
+        "ai_edge_litert",
+        "tflite_runtime",
+        "tensorflow",
+    ):  # find_spec looks at what is imported first
+        monkeypatch.delitem(sys.modules, runtime, raising=False)
     with pytest.raises(RuntimeNotFoundError) as caught:
         find_backend()
     assert caught.value.hint == "pip install 'edgekit[runtime]'"
@@ -33,8 +39,8 @@ def test_a_runtime_that_does_not_import_is_named(
     broken = tmp_path / "ai_edge_litert"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('wrong ELF class: ELFCLASS64')")
-    for name in [name for name in __import__("sys").modules if name.startswith("ai_edge_litert")]:
-        monkeypatch.delitem(__import__("sys").modules, name)
+    for name in [name for name in sys.modules if name.startswith("ai_edge_litert")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(SessionError, match="cannot be imported: wrong ELF class"):
         LiteRtBackend().open(dense.model)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import BundleError, OutputError, SourceError
-from edgekit.files import ensure_writable, read_capped, write_atomically
+from edgekit.files import ensure_writable, read_capped, write_all_atomically, write_atomically
 
 AS_ROOT = os.geteuid() == 0
 PACKAGES = Path(__file__).resolve().parents[2]
@@ -143,6 +143,60 @@ class TestWriting:
             thread.join()
         assert path.read_bytes() in contents
         assert names(tmp_path) == ["a"]
+
+
+class TestWritingSeveral:
+    def test_all_are_complete_and_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "b").write_bytes(b"old, and longer")
+        (tmp_path / "sub").mkdir()
+        contents = {tmp_path / "a": b"1", tmp_path / "b": b"2", tmp_path / "sub" / "c": b"3"}
+        write_all_atomically(contents)
+        assert {path: path.read_bytes() for path in contents} == contents
+        assert (names(tmp_path), names(tmp_path / "sub")) == (["a", "b", "sub"], ["c"])
+
+    def test_nothing_is_nothing(self) -> None:
+        write_all_atomically({})
+
+    @pytest.mark.parametrize("bad", ["gone/c", "folder", "a/c"])
+    def test_one_that_cannot_be_written_leaves_all_as_they_were(self, tmp_path: Path, bad: str) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "a").write_bytes(b"old")
+        contents = {tmp_path / "a": b"new", tmp_path / "b": b"new", tmp_path / bad: b"new"}
+        with pytest.raises(OutputError, match=f"cannot write {tmp_path}/{bad}: "):
+            write_all_atomically(contents)
+        assert names(tmp_path) == ["a", "folder"]
+        assert (tmp_path / "a").read_bytes() == b"old"
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_a_name_that_cannot_be_taken_gives_the_others_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+    ) -> None:
+        """What a folder with a sticky bit does, where another user's file has the name."""
+        real = Path.replace
+
+        def refuse(self: Path, target: Path) -> Path:
+            if target.name == "theirs":
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            return real(self, target)
+
+        def no_links(self: Path, target: Path) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        if not links:
+            monkeypatch.setattr(Path, "hardlink_to", no_links)
+        for name in ("old", "theirs"):
+            (tmp_path / name).write_bytes(b"old")
+        contents = {tmp_path / name: b"new" for name in ("old", "fresh", "theirs")}
+        with pytest.raises(OutputError, match="theirs: operation not permitted"):
+            write_all_atomically(contents)
+        assert (tmp_path / "theirs").read_bytes() == b"old"
+        if links:
+            assert names(tmp_path) == ["old", "theirs"]
+            assert (tmp_path / "old").read_bytes() == b"old"
+        else:  # a file system without hard links, such as FAT, keeps what was written
+            assert names(tmp_path) == ["fresh", "old", "theirs"]
+            assert (tmp_path / "old").read_bytes() == b"new"
 
 
 class TestRefusingAnOutput:

@@ -62,28 +62,6 @@ def test_unequal_numbers_of_files_are_refused() -> None:
         plan_feeds(["photo=1.jpg", "photo=2.jpg", "clip=1.wav"], [PHOTO, CLIP])
 
 
-@pytest.mark.parametrize(
-    ("shape", "layout", "sample", "batch"),
-    [
-        ((1, 2), None, (2,), (5, 2)),
-        ((1, 2), None, (2,), (1, 2)),
-        ((1, 4, 4, 3), "NHWC", (4, 4, 3), (5, 4, 4, 3)),
-        ((1, 4, 4, 1), "NHWC", (4, 4, 1), (5, 4, 4, 1)),
-        ((1, 4, 4, 1), "NHWC", (4, 4), (5, 4, 4)),
-        ((1, 3, 4, 4), "NCHW", (4, 4, 3), (5, 4, 4, 3)),
-        ((1, 1, 4, 4), "NCHW", (4, 4), (5, 4, 4)),
-        ((1, 49, 10, 1), None, (49, 10, 1), (5, 49, 10)),
-        ((1, 49, 10, 1), None, (49, 10), (5, 49, 10, 1)),
-        ((1, 1), None, (1,), (5, 1)),
-    ],
-)
-def test_batches_are_told_from_samples(
-    shape: tuple[int, ...], layout: str | None, sample: tuple[int, ...], batch: tuple[int, ...]
-) -> None:
-    assert not is_batch(sample, spec(shape, layout))
-    assert is_batch(batch, spec(shape, layout))
-
-
 def test_a_batch_gives_one_sample_a_row(tmp_path: Path) -> None:
     path = tmp_path / "two.npy"
     np.save(path, f32([[1, 2], [3, 4]]))

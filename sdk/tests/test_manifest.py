@@ -22,6 +22,7 @@ from edgekit.errors import (
     PreprocessingError,
 )
 from edgekit.manifest import AccuracyRecord, GoldenRecord, Manifest, Preprocessing, TensorSpec
+from edgekit_targets.catalog import target_names
 
 
 def test_round_trip_is_exact(manifest: Manifest) -> None:
@@ -327,3 +328,8 @@ def test_records_stand_alone() -> None:
     assert AccuracyRecord.from_json(record.to_json(), "accuracy") == record
     with pytest.raises(InvalidManifestError, match=r"^golden\.count must be a whole number"):
         GoldenRecord.from_json({"count": "4", "seed": 0, "source": "drawn", "tolerance_steps": {}}, "golden")
+
+
+def test_every_device_of_the_catalogue_can_stand_in_a_manifest(manifest: Manifest) -> None:
+    named = replace(manifest, targets=target_names())
+    assert Manifest.from_bytes(named.to_bytes()).targets == target_names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,6 +143,25 @@ def test_tflite_runtime_says_that_it_has_no_xnnpack(legacy: str, case: Case) -> 
     )
     done = subprocess.run([legacy, "-I", "-c", program], capture_output=True, text=True, check=False)
     assert "SessionError: tflite-runtime runs int8 models without XNNPACK" in done.stderr
+
+
+def test_tflite_runtime_and_numpy_1_are_profiled(legacy: str, case: Case) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from edgekit.profiling.conduct import profile_bundle\n"
+        "from edgekit.profiling.plan import Plan\n"
+        "profile = profile_bundle(Path(sys.argv[1]), Plan(unsigned=True, runs=3, warmup=1, batches=(2,)))\n"
+        "print(profile.runtime, profile.host.numpy.partition('.')[0], profile.kernels, profile.steady.runs)\n"
+    )
+    done = subprocess.run(
+        [legacy, "-c", program, case.bundle],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(SOURCE)},
+    )
+    assert done.stdout.split() == ["tflite-runtime", "2.14.0", "1", "builtin", "3"], done.stderr
 
 
 def test_tflite_runtime_refuses_a_broken_model_by_its_name(legacy: str) -> None:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
+import tracemalloc
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ from edgekit.bundle import read_unverified
 from edgekit.errors import (
     BadSampleError,
     BundleError,
+    DeviceError,
     InputError,
     KeyFileError,
     MalformedBundleError,
@@ -94,7 +100,8 @@ def test_an_unreadable_photo_is_named(opened: Session, tmp_path: Path) -> None:
     [
         (np.zeros((4, 4, 3), np.float32), "float32"),
         (np.zeros((4, 4, 1), np.uint8), "shape"),
-        (np.zeros((2, 4, 4, 3), np.uint8), "shape"),
+        (np.zeros((2, 4, 4, 1), np.uint8), "shape"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "the batch holds no samples"),
         (object(), "input 'pixels'"),
         ({"pixel": photo()}, "no input 'pixel'"),
         ({}, "no value is given for the input(s) pixels"),
@@ -150,7 +157,7 @@ def test_integer_inputs_are_taken_as_they_are(bundle_file: Callable[..., Path], 
         result = session.run(np.array([3, 0, 1], np.int64))
         assert result.outputs["embedded"].tolist() == [[[3, 3.5], [0, 0.5], [1, 1.5]]]
         for bad in (f32([3, 0, 1]), np.array([3, 0, 2**40]), np.array([3, 0])):
-            with pytest.raises(InputError, match="'tokens' takes int"):
+            with pytest.raises(InputError, match="'tokens': takes int"):
                 session.run(bad)
 
 
@@ -170,13 +177,138 @@ def test_run_quantized_takes_no_other_dtype_or_shape(opened: Session, sample: An
         opened.run_quantized(sample)
 
 
+def test_a_batch_gives_one_result_with_a_row_a_sample(opened: Session) -> None:
+    batch = np.stack([photo(51), photo(0, 255, 0), photo(0, 0, 255)])
+    result = opened.run(batch)
+    assert result.quantized["scores"].tolist() == [[25, 127, 0], [0, 127, 0], [0, 0, 127]]
+    assert result.outputs["scores"].shape == (3, 3)
+    assert [labels[0][0] for labels in result.ranking] == ["green", "green", "blue"]
+    assert len(result) == len(result.timings) == 3
+    assert result.timing.invoke_ns == sum(each.invoke_ns for each in result.timings)
+    alone = [opened.run(sample) for sample in batch]
+    for one, other in zip(result, alone, strict=True):
+        assert one.labels == other.labels
+        np.testing.assert_array_equal(one.outputs["scores"], other.outputs["scores"])
+    assert result[-1].labels[0][0] == "blue"
+    with pytest.raises(IndexError, match="no sample 3 among 3"):
+        result[3]
+    with pytest.raises(InputError, match="3 samples, each with labels of its own") as caught:
+        result.labels  # noqa: B018
+    assert "result[i].labels" in str(caught.value.hint)
+
+
+def test_a_batch_by_name(bundle_file: Callable[..., Path], pair: Any) -> None:
+    with edgekit.load(bundle_file(pair), trust=edgekit.UNSIGNED) as session:
+        result = session.run({"left": f32([[1, 2], [0, 0]]), "right": f32([[3, 4.5], [1, 1]])})
+        assert result.outputs["both"].tolist() == [[1, 2, 3, 4.5], [0, 0, 1, 1]]
+        quantized = session.run_quantized({"left": i8([[2, 4], [0, 0]]), "right": i8([[6, 9], [2, 2]])})
+        assert isinstance(quantized, dict)
+        assert quantized["both"].tolist() == [[2, 4, 6, 9], [0, 0, 2, 2]]
+
+
+def test_run_quantized_takes_a_batch(opened: Session) -> None:
+    stored = (np.stack([photo(), photo(0, 0, 255)]).astype(np.int16) - 128).astype(np.int8)
+    answers = opened.run_quantized(stored)
+    assert isinstance(answers, np.ndarray)
+    assert answers.tolist() == [[25, 127, 0], [0, 0, 127]]
+    assert np.asarray(opened.run_quantized(stored[0])).tolist() == [[25, 127, 0]]
+    assert np.asarray(opened.run_quantized({"pixels": stored[:1]})).tolist() == [[25, 127, 0]]
+
+
+def test_no_later_call_changes_what_was_returned(opened: Session) -> None:
+    stored = (photo().astype(np.int16) - 128).astype(np.int8)[np.newaxis]
+    kept = [opened.run_quantized(stored), opened.run(photo())]
+    for _ in range(3):
+        opened.run_quantized(np.full_like(stored, -128))
+        opened.run(photo(0, 0, 0))
+    assert np.asarray(kept[0]).tolist() == [[25, 127, 0]]
+    assert kept[1].quantized["scores"].tolist() == [[25, 127, 0]]  # type: ignore[union-attr]
+
+
+def test_run_quantized_keeps_nothing_but_what_it_returns(opened: Session) -> None:
+    stored = (photo().astype(np.int16) - 128).astype(np.int8)[np.newaxis]
+    for _ in range(100):
+        opened.run_quantized(stored)
+    only_edgekit = tracemalloc.Filter(True, str(Path(edgekit.__file__).parent / "*"))
+    tracemalloc.start(1)
+    try:
+        before = tracemalloc.take_snapshot().filter_traces([only_edgekit])
+        for _ in range(1000):
+            opened.run_quantized(stored)
+        after = tracemalloc.take_snapshot().filter_traces([only_edgekit])
+    finally:
+        tracemalloc.stop()
+    grown = sum(entry.size_diff for entry in after.compare_to(before, "filename"))
+    assert grown < 1000  # less than a byte a call
+
+
+def test_threads_share_run_quantized_too(opened: Session) -> None:
+    samples = [(photo(red, 0, 0).astype(np.int16) - 128).astype(np.int8)[np.newaxis] for red in range(250)]
+    expected = [np.asarray(opened.run_quantized(sample)).copy() for sample in samples]
+
+    def work(first: int) -> int:
+        wrong = 0
+        for index in range(first, first + 2000):
+            answer = opened.run_quantized(samples[index % len(samples)])
+            wrong += not np.array_equal(answer, expected[index % len(samples)])
+        return wrong
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(0, 100, 25))) == [0, 0, 0, 0]
+
+
+def test_a_session_that_nobody_holds_is_gone(bundle_file: Callable[..., Path], dense: Any) -> None:
+    session = edgekit.load(bundle_file(dense), trust=edgekit.UNSIGNED)
+    session.run_quantized(np.zeros((1, 4, 4, 3), np.int8))
+    there = weakref.ref(session)
+    del session
+    gc.collect()
+    assert there() is None
+
+
+def test_a_closed_session_refuses_everything(opened: Session) -> None:
+    future = opened.run_async(photo())
+    assert future.result(timeout=30).labels[0][0] == "green"
+    opened.close()
+    assert opened.closed
+    stored = np.zeros((1, 4, 4, 3), np.int8)
+    calls: list[Callable[[], object]] = [
+        lambda: opened.run_quantized(stored),
+        lambda: opened.run_async(photo()),
+        lambda: opened.stream([photo()]),
+        lambda: opened.profile(photo()),
+        lambda: opened.run(np.stack([photo()] * 2)),
+    ]
+    for call in calls:
+        with pytest.raises(SessionError, match="the session is closed"):
+            call()
+
+
+def test_a_session_says_what_runs_it(opened: Session) -> None:
+    assert (opened.device, opened.kernels, opened.fallback, opened.threads) == ("cpu", "xnnpack", None, None)
+    assert opened.runtime == f"ai-edge-litert {version('ai-edge-litert')}"
+    result = opened.run(photo())
+    assert (result.device, result.fallback) == ("cpu", None)
+
+
+def test_a_fallback_is_said_in_session_and_result(bundle_file: Callable[..., Path], dense: Any) -> None:
+    path = bundle_file(dense)
+    with pytest.raises(DeviceError, match=r"the bundle holds no model_edgetpu\.tflite"):
+        edgekit.load(path, trust=edgekit.UNSIGNED, device="usb:0")
+    with edgekit.load(path, trust=edgekit.UNSIGNED, device="usb:0", fallback=True) as session:
+        result = session.run(photo())
+        assert (session.device, result.device) == ("cpu", "cpu")
+        assert session.fallback == result.fallback
+        assert "model_edgetpu.tflite" in str(result.fallback)
+
+
 def test_a_result_travels_between_processes(opened: Session) -> None:
     result = opened.run(photo())
     copy = pickle.loads(pickle.dumps(result))
     assert (copy.labels, copy.timing) == (result.labels, result.timing)
     np.testing.assert_array_equal(copy.outputs["scores"], result.outputs["scores"])
     with pytest.raises(AttributeError):
-        result.labels = ()  # type: ignore[misc]
+        result.outputs = {}  # type: ignore[misc]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -298,12 +430,13 @@ def test_the_manifest_may_give_friendlier_names(bundle_file: Callable[..., Path]
 
 
 @settings(max_examples=50)
-@given(arrays(np.float32, 12, elements=st.sampled_from([0.0, 0.25, 0.5])), st.integers(1, 12))
+@given(arrays(np.int8, 12, elements=st.sampled_from([-128, 0, 127])), st.integers(1, 12))
 def test_best_labels_are_sorted_and_ties_go_to_the_lower_class(
-    scores: np.ndarray[Any, Any], top: int
+    stored: np.ndarray[Any, Any], top: int
 ) -> None:
     labels = tuple(f"{index:02}" for index in range(12))
-    best = best_labels(scores.reshape(1, 12), labels, top)
+    real = stored.astype(np.float32) * np.float32(0.25)
+    best = best_labels(stored.reshape(1, 12), real.reshape(1, 12), labels, top)
     assert len(best) == top
-    ranked = sorted(((-score, label) for label, score in zip(labels, scores.tolist(), strict=True)))
+    ranked = sorted(((-score, label) for label, score in zip(labels, real.tolist(), strict=True)))
     assert best == tuple((label, -score) for score, label in ranked[:top])

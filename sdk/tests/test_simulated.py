@@ -90,7 +90,10 @@ def test_a_bundle_runs_with_the_users_answers(bundle_file: Callable[..., Path], 
     ],
 )
 def test_answers_that_do_not_fit_the_model_are_named(answers: Any, complaint: str) -> None:
-    with instant(answers=answers).session([CAMERA], [SCORES]) as model, pytest.raises(SessionError, match=complaint):
+    with (
+        instant(answers=answers).session([CAMERA], [SCORES]) as model,
+        pytest.raises(SessionError, match=complaint),
+    ):
         model.run(BLACK)
 
 

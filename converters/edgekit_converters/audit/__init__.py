@@ -14,8 +14,8 @@ from types import MappingProxyType
 from edgekit.errors import NotInt8Error
 from edgekit_converters.audit import kernels, kinds, scales
 from edgekit_converters.audit.findings import RULES, Audit, Finding, Severity
-from edgekit_converters.audit.names import layer_name
 from edgekit_converters.audit.view import View
+from edgekit_targets.layers import layer_name
 from edgekit_targets.tflite import Graph, read_graph
 
 __all__ = ["LEGACY_UINT8", "RULES", "Audit", "Finding", "Severity", "audit", "layer_name", "require_int8"]

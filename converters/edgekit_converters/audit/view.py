@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgekit_converters.audit.findings import Finding, Severity
-from edgekit_converters.audit.names import layer_name, layer_of
+from edgekit_targets.layers import layer_name, layer_of
 from edgekit_targets.tflite import Graph, Operator, Subgraph, Tensor
 
 QUANTIZED = frozenset({"INT8", "UINT8"})

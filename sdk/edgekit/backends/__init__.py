@@ -6,8 +6,9 @@ class that satisfies ``Backend``; ``choose.py`` decides which of them runs a bun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from edgekit_targets.frozen import Frozen, lean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,8 @@ Kernels = Literal["xnnpack", "builtin", "reference"]
 optimized ones, or its plain reference ones (bit-exact across machines, about 57 times slower)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorDetails:
+@lean
+class TensorDetails(Frozen):
     """What a runtime says of one input or output tensor.
 
     Attributes:

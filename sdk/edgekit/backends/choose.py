@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.backends import Backend, Kernels
 from edgekit.backends.installed import first_installed, numbers
@@ -23,8 +22,7 @@ CORALS = frozenset({"coral-usb-accelerator", "coral-pcie-m2", "coral-dev-board",
 would cost tens of milliseconds to read at each start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What runs a bundle.
 
     Attributes:

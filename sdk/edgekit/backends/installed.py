@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from edgekit.errors import RuntimeNotFoundError
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from edgekit.backends import Runtime
+
+
+def find_module(module: str) -> ModuleSpec | None:
+    """Where a module is, without importing it; None where it is not installed.
+
+    Straight from the finder of ``sys.path``: `importlib.util`, which asks it too, takes 0.4 ms to import.
+    """
+    from importlib.machinery import PathFinder
+
+    if sys.modules.get(module, True) is None:  # how an application says that there is no such module
+        return None
+    return PathFinder.find_spec(module)
 
 
 def installed_version(module: str, package: str) -> str:
@@ -21,9 +36,7 @@ def installed_version(module: str, package: str) -> str:
         module: The name it is imported by, such as "ai_edge_litert".
         package: Its name for pip, such as "ai-edge-litert".
     """
-    from importlib.util import find_spec
-
-    spec = find_spec(module)
+    spec = find_module(module)
     if spec is None or not spec.submodule_search_locations:
         return "unknown"
     folder = os.path.dirname(next(iter(spec.submodule_search_locations)))  # noqa: PTH120 (pathlib costs 3 ms)

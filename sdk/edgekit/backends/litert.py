@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgekit.backends.installed import installed_version
+from edgekit.backends.installed import find_module, installed_version
 from edgekit.backends.wrapped import TfliteInterpreter, open_interpreter
 from edgekit.errors import SessionError
 
@@ -37,9 +37,7 @@ class LiteRtBackend:
     @staticmethod
     def is_installed() -> bool:
         """Whether the package can be found, without importing it."""
-        from importlib.util import find_spec
-
-        return find_spec(MODULE) is not None
+        return find_module(MODULE) is not None
 
     @property
     def version(self) -> str:

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from edgekit.backends import Kernels
-from edgekit.backends.installed import installed_version
+from edgekit.backends.installed import find_module, installed_version
 from edgekit.backends.wrapped import TfliteInterpreter, open_interpreter
 from edgekit.errors import SessionError
 
@@ -31,9 +31,7 @@ class TensorFlowBackend:
     @staticmethod
     def is_installed() -> bool:
         """Whether the package can be found, without importing it."""
-        from importlib.util import find_spec
-
-        return find_spec(PACKAGE) is not None
+        return find_module(PACKAGE) is not None
 
     @property
     def version(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.backends import Kernels
-from edgekit.backends.installed import installed_version, numbers
+from edgekit.backends.installed import find_module, installed_version, numbers
 from edgekit.backends.wrapped import TfliteInterpreter, open_interpreter
 from edgekit.errors import SessionError
 
@@ -33,9 +33,7 @@ class TfliteRuntimeBackend:
     @staticmethod
     def is_installed() -> bool:
         """Whether the package can be found, without importing it."""
-        from importlib.util import find_spec
-
-        return find_spec(MODULE) is not None
+        return find_module(MODULE) is not None
 
     @property
     def version(self) -> str:

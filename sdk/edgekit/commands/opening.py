@@ -1,4 +1,4 @@
-"""What every command that executes a bundle shares: ``--trust`` and ``--unsigned``, and opening it by them."""
+"""What every command that executes a bundle shares: whom to trust, what to run it on, and opening it by that."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ def self_test_option(command: F) -> F:
     )(command)
 
 
+def device_options(command: F) -> F:
+    """Add ``--device`` and ``--fallback`` to a click command, which gets them as `device` and `fallback`."""
+    command = click.option(
+        "--fallback", is_flag=True, help="Let the CPU stand in for an Edge TPU that cannot be used."
+    )(command)
+    return click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, usb, usb:N, pci or pci:N."
+    )(command)
+
+
 def open_bundle(bundle: str, trust: str | None, *, unsigned: bool, **options: Any) -> Session:
     """Open a bundle as the command line says, without the runtime's banner.
 
@@ -71,4 +81,6 @@ def open_bundle(bundle: str, trust: str | None, *, unsigned: bool, **options: An
             session = load(bundle, trust=UNSIGNED if unsigned else trust, **options)
     if unsigned:
         console.status(f"{bundle} runs unsigned: nothing shows who made it")
+    if session.fallback is not None:
+        console.status(f"runs on the CPU: {session.fallback}")
     return session

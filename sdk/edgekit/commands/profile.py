@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit import console
-from edgekit.commands.opening import trust_options
+from edgekit.commands.opening import device_options, trust_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgekit.errors import ProfileError
     from edgekit.profiling.compare import Comparison
     from edgekit.profiling.plan import Plan
     from edgekit.profiling.record import Profile
 
+    NumbersType = click.ParamType[tuple[int, ...]]
+else:
+    NumbersType = click.ParamType  # which takes no parameter before click 8.3
 
-class Numbers(click.ParamType):
+
+_EXAMPLES = """\
+\b
+On this machine, with a sweep over thread counts and all operators:
+  edgekit profile cats.edgekit --trust release.pub.pem --threads 1,2,4 --ops
+On a Raspberry Pi, where edgekit is installed too:
+  edgekit profile cats.edgekit --trust release.pub.pem --host pi@raspberrypi.local
+Before and after a change:
+  edgekit profile cats.edgekit --trust release.pub.pem -o old.json
+  edgekit profile cats.edgekit --trust release.pub.pem --against old.json
+"""
+
+
+class Numbers(NumbersType):
     """Whole numbers from 1 with commas between them, as in 1,2,4."""
 
     name = "N,N,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         """Reads the numbers; each may stand there once."""
         if isinstance(value, tuple):
             return value
@@ -34,7 +54,7 @@ class Numbers(click.ParamType):
         return numbers
 
 
-@click.command()
+@click.command(epilog=_EXAMPLES)
 @click.argument("bundle")
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
 @trust_options
@@ -42,8 +62,7 @@ class Numbers(click.ParamType):
 @click.option("--warmup", type=click.IntRange(0), default=20, show_default=True, help="Runs before them.")
 @click.option("--threads", type=Numbers(), default=(), help="Thread counts: the first is measured in full.")
 @click.option("--batch", type=Numbers(), default=(), help="Samples a call, to compare batch sizes.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, usb, usb:N, pci or pci:N.")
-@click.option("--fallback", is_flag=True, help="Let the CPU stand in for an Edge TPU that cannot be used.")
+@device_options
 @click.option("--ops", is_flag=True, help="Time every operator too.")
 @click.option(
     "--ops-method",
@@ -66,7 +85,7 @@ class Numbers(click.ParamType):
     metavar="PATH",
     default="edgekit",
     show_default=True,
-    help="With --host: edgekit on the device, such as ~/venv/bin/edgekit.",
+    help="With --host: edgekit on the device, such as venv/bin/edgekit, which lies in the home folder.",
 )
 @click.option("-o", "--output", metavar="PROFILE.json", help="Write the profile to this file.")
 @click.option("--html", metavar="PAGE.html", help="Write a page with plots; it needs no network.")
@@ -94,19 +113,11 @@ def profile(
     trace: str | None,
     as_json: bool,
 ) -> None:
-    """Measure where a bundle's time and memory go, and under which conditions.
+    """Measure where a bundle's time goes on this machine, or on a device over ssh.
 
     Without INPUT the bundle's own golden inputs are run; INPUT is what `edgekit run` takes. Every configuration
     runs in a process of its own. A run that was throttled, starved or swapping is marked "do not compare".
-
-    \b
-    On this machine, with a sweep over thread counts and all operators:
-      edgekit profile cats.edgekit --trust release.pub.pem --threads 1,2,4 --ops
-    On a Raspberry Pi, where edgekit is installed too:
-      edgekit profile cats.edgekit --trust release.pub.pem --host pi@raspberrypi.local
-    Before and after a change:
-      edgekit profile cats.edgekit --trust release.pub.pem -o old.json
-      edgekit profile cats.edgekit --trust release.pub.pem --against old.json
+    Files are written all or none, and only after everything was measured.
 
     With --json the object is the profile itself; with --against it is {"profile": ..., "comparison": ...}.
     """
@@ -114,6 +125,9 @@ def profile(
         raise click.UsageError("--trust and --unsigned exclude each other")
     if host is None and (ssh_options or remote_edgekit != "edgekit"):
         raise click.UsageError("--ssh-option and --remote-edgekit need --host")
+    from pathlib import Path
+
+    from edgekit.profiling.outputs import Outputs
     from edgekit.profiling.plan import Plan
 
     plan = Plan(
@@ -128,34 +142,65 @@ def profile(
         fallback=fallback,
         ops=ops_method if ops or _given("ops_method") else None,
     )
-    old = _read_profile(against) if against is not None else None
-    _require_room(output, html, trace)
+    outputs = Outputs(*(None if name is None else Path(name) for name in (output, html, trace)))
+    outputs.require_room(_read_files(bundle, plan, against))
+    old = _read_old(Path(against), runs) if against is not None else None
     if host is None:
         new = _measure_here(bundle, plan)
     else:
         from edgekit.profiling.remote import Remote, profile_remotely
 
-        console.status(f"measuring on {host}")
         new = profile_remotely(bundle, plan, Remote(host, ssh_options, remote_edgekit))
-    _write(new, output, html, trace)
-    if not as_json:
-        from edgekit.profiling.text import describe
-
-        click.echo(describe(new))
-    comparison = _compare(new, old) if old is not None else None
+    if unsigned:
+        console.status(f"{bundle} ran unsigned: nothing shows who made it")
+    comparison, refusal = _compare(new, old)
+    if not as_json:  # before anything is written, which can fail
+        _show(new, comparison, host, against)
+    for path in outputs.write(new, comparison):
+        console.status(f"wrote {path}")
+    if refusal is not None:
+        raise refusal
     if as_json:
-        said: object = new.to_json()
-        if comparison is not None:
-            said = {"profile": said, "comparison": comparison.to_json()}
-        console.print_json(said)
-    elif comparison is not None:
-        click.echo(f"\nagainst {against}: {_sentence(comparison)}")
+        said = new.to_json()
+        console.print_json(
+            said if comparison is None else {"profile": said, "comparison": comparison.to_json()}
+        )
 
 
 def _given(name: str) -> bool:
     """Whether the user wrote the option out."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not click.core.ParameterSource.DEFAULT
+
+
+def _read_files(bundle: str, plan: Plan, against: str | None) -> dict[Path, str]:
+    """The files that are read and must not be written to, each with what it is."""
+    from pathlib import Path
+
+    files = {Path(bundle): "the bundle"}
+    for word in plan.inputs:
+        files |= dict.fromkeys((Path(word), Path(word.partition("=")[2] or word)), "an input")
+    if plan.trust is not None:
+        files[Path(plan.trust)] = "the trusted key"
+    if against is not None:
+        files[Path(against)] = "the profile to compare with"
+    return files
+
+
+def _read_old(path: Path, runs: int) -> Profile:
+    """The profile to compare with, read before anything is measured.
+
+    Raises:
+        ProfileError: It cannot be read, or no new profile of so many runs could be compared with it.
+    """
+    from edgekit.errors import ProfileError
+    from edgekit.files import read_capped
+    from edgekit.profiling.compare import refuse_hopeless
+    from edgekit.profiling.record import MAX_BYTES, Profile
+
+    old = Profile.from_bytes(read_capped(path, MAX_BYTES, error=ProfileError), str(path))
+    refuse_hopeless(old, runs)
+    return old
 
 
 def _measure_here(bundle: str, plan: Plan) -> Profile:
@@ -166,33 +211,30 @@ def _measure_here(bundle: str, plan: Plan) -> Profile:
 
     total = len(plan.steps) + (plan.ops is not None)
     with console.progress("measuring", total=total) as step:
-        measured = profile_bundle(Path(bundle), plan, step, _quietly=without_banner)
-    if plan.unsigned:
-        console.status(f"{bundle} ran unsigned: nothing shows who made it")
-    return measured
+        return profile_bundle(Path(bundle), plan, step, quietly=without_banner)
 
 
-def _read_profile(path: str) -> Profile:
-    """An earlier profile, read before anything is measured.
-
-    Raises:
-        ProfileError: It cannot be read.
-    """
-    from pathlib import Path
-
+def _compare(new: Profile, old: Profile | None) -> tuple[Comparison | None, ProfileError | None]:
+    """The comparison, or why there is none: the new profile is kept and shown even so."""
     from edgekit.errors import ProfileError
-    from edgekit.files import read_capped
-    from edgekit.profiling.record import MAX_BYTES, Profile
-
-    return Profile.from_bytes(read_capped(Path(path), MAX_BYTES, error=ProfileError), path)
-
-
-def _compare(new: Profile, old: Profile) -> Comparison:
     from edgekit.profiling.compare import compare
 
-    return compare(new, old)
+    try:
+        return (None if old is None else compare(new, old)), None
+    except ProfileError as refusal:
+        return None, refusal
 
 
-def _sentence(comparison: Comparison) -> str:
-    also = f"\nalso changed: {', '.join(comparison.also_changed)}" if comparison.also_changed else ""
-    return console.printable(comparison.explanation) + console_lines(also)
+def _show(new: Profile, comparison: Comparison | None, host: str | None, against: str | None) -> None:
+    """Prints the profile, and the comparison below it."""
+    from edgekit.profiling.text import describe
+
+    if host is not None:
+        click.echo(f"measured over ssh on {console.printable(host)}")
+    click.echo(describe(new))
+    if comparison is not None:
+        click.echo(
+            f"\nagainst {console.printable(against or '')}: {console.printable(comparison.explanation)}"
+        )
+        for change in comparison.also_changed:
+            click.echo(f"also changed: {console.printable(change)}")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
-from edgekit.commands.opening import open_bundle, self_test_option, state_option, trust_options
+from edgekit.commands.opening import (
+    device_options,
+    open_bundle,
+    self_test_option,
+    state_option,
+    trust_options,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +33,7 @@ FEW_VALUES = 8  # as many as fit beside a file name on one line
 @self_test_option
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
 @click.option("--threads", type=click.IntRange(1), help="Threads for one inference.")
+@device_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
     bundle: str,
@@ -37,6 +44,8 @@ def run(
     self_test: str,
     top: int,
     threads: int | None,
+    device: str,
+    fallback: bool,
     as_json: bool,
 ) -> None:
     """Run a bundle on images, sounds or arrays.
@@ -44,11 +53,14 @@ def run(
     Each INPUT is an image, a .wav file, or an .npy array that holds one sample or, along its first axis, a
     batch of them. For a model with several inputs write NAME=FILE for each of them.
     """
-    session = open_bundle(bundle, trust, unsigned=unsigned, state=state, self_test=self_test, threads=threads)
+    told = {"state": state, "self_test": self_test, "device": device, "fallback": fallback}
+    session = open_bundle(bundle, trust, unsigned=unsigned, threads=threads, **told)
     with session:
         answers = _answers(session, inputs, top)
         if as_json:
-            console.print_json({"bundle": bundle, "results": [_entry(*answer) for answer in answers]})
+            ran_on = {"device": session.device, "runtime": session.runtime, "fallback": session.fallback}
+            results = [_entry(*answer) for answer in answers]
+            console.print_json({"bundle": bundle, **ran_on, "results": results})
         else:
             rows = [_row(*answer, top) for answer in answers]
             click.echo(console.table(rows, ("input", "int8 answer", "ms")))

@@ -33,12 +33,14 @@ class Smoke:
         kernels: Those that it ran on; empty where it did not.
         error: Why it did not run, or None.
         hint: The remedy that came with the error, or None.
+        signal: The signal that ended the child, such as "SIGILL", or None.
     """
 
     runtime: str
     kernels: str
     error: str | None
     hint: str | None
+    signal: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -68,7 +70,13 @@ def run_smoke(timeout_s: float = TIMEOUT_S) -> Smoke:
     command = [sys.executable, "-m", "edgekit.doctor.smoke"]
     try:
         done = subprocess.run(
-            command, capture_output=True, env=environment, timeout=timeout_s, check=False, text=True
+            command,
+            capture_output=True,
+            env=environment,
+            timeout=timeout_s,
+            check=False,
+            encoding="utf-8",
+            errors="replace",  # the last words of a runtime that dies may be anything
         )
     except subprocess.TimeoutExpired:
         return Smoke("", "", f"a tiny model did not run within {timeout_s:g} s", None)
@@ -99,7 +107,9 @@ def read_smoke(code: int, said: str, words: str) -> Smoke:
         return Smoke(runtime, kernels, str(error), None if hint is None else str(hint))
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        return Smoke(runtime, kernels, f"{runtime or 'the runtime'} ended the process with {name}", None)
+        return Smoke(
+            runtime, kernels, f"{runtime or 'the runtime'} ended the process with {name}", None, name
+        )
     if code or entries.get("answer") != EXPECTED:
         last = (words.strip().splitlines() or ["no word"])[-1]
         got = f"it answered {entries['answer']}" if "answer" in entries else last

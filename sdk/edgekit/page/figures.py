@@ -14,33 +14,35 @@ def percent(share: float) -> str:
         return "<0.1 %"
     if 0.999 < share < 1:
         return ">99.9 %"
-    return f"{100 * share:.3g} %"
+    return f"{three_digits(100 * share)} %"
 
 
-def size(number: int) -> str:
-    """Bytes for people, in units of 1,000."""
-    for unit, least in (("MB", 10**6), ("kB", 10**3)):
-        if number >= least:
-            return f"{number / least:.3g} {unit}"
-    return f"{number} B"
+def size(number: float) -> str:
+    """Bytes for people, in units of 1,000: "584 kB", "4.34 MB"."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(number) >= 0.9995 * least:
+            return f"{three_digits(number / least)} {unit}"
+    return f"{number:.0f} B"
 
 
 def millions(number: int) -> str:
     """A large count for people: "13.6 M"."""
-    for unit, least in ((" G", 10**9), (" M", 10**6), (" k", 10**3)):
-        if number >= least:
-            return f"{number / least:.3g}{unit}"
+    for unit, least in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= 0.9995 * least:
+            return f"{three_digits(number / least)} {unit}"
     return str(number)
 
 
 def duration(ns: float) -> str:
-    """A time for people, three digits of it: "2.31 us", "14.2 ms"."""
+    """A time for people, always three digits of it, so that they align: "2.31 us", "27.0 us", "381 ms"."""
     for unit, least in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= 0.9995 * least:
-            return f"{_three(ns / least)} {unit}"
+        if abs(ns) >= 0.9995 * least:
+            value = ns / least
+            decimals = sum(abs(value) < limit for limit in (99.95, 9.995))
+            return f"{value:,.{decimals}f} {unit}"
     return f"{ns:.0f} ns"
 
 
-def _three(number: float) -> str:
-    """Three digits, and never a power of ten."""
-    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
+def three_digits(number: float) -> str:
+    """Three digits of a number, and no power of ten from 0.0001 up: "0.0123", "2.5", "1,234"."""
+    return f"{number:,.0f}" if abs(number) >= 99.95 else f"{number:.3g}"

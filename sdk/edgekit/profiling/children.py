@@ -22,14 +22,20 @@ def measure_in_child(request: Request) -> Measured:
         EdgekitError: What loading or running the bundle raised there, with its message and hint.
         WorkerCrashedError: The process died.
     """
-    # -P: the working folder is not searched for modules, so that a file beside the user's data cannot stand in.
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", CHILD],
-        input=json.dumps(request.to_json()).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    try:
+        # -P: the working folder is not searched for modules, so that a file beside the user's data cannot stand in.
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", CHILD],
+            input=json.dumps(request.to_json()).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise WorkerCrashedError(
+            f"the process that measures cannot be started: {sys.executable or 'python'}: {error.strerror}",
+            hint="is there memory left for one more process?",
+        ) from None
     answer = Path(request.answer)
     if done.returncode != 0 or not answer.is_file():
         raise WorkerCrashedError(

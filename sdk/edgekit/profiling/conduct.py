@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.bundle import DEFAULT_LIMITS, EDGETPU_MODEL, MODEL, UnverifiedBundle, read_unverified
-from edgekit.errors import BundleError, EdgekitError
+from edgekit.errors import BundleError, EdgekitError, OutputError
 from edgekit.files import read_capped
 from edgekit.profiling import samples as sampling
 from edgekit.profiling.child import Measured, Request, write_pool
@@ -29,15 +31,23 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 
 
-def profile_bundle(path: Path, plan: Plan, done: Callable[[], object] = lambda: None) -> Profile:
+def profile_bundle(
+    path: Path,
+    plan: Plan,
+    done: Callable[[], object] = lambda: None,
+    *,
+    quietly: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Profile:
     """Measures a bundle, each configuration in a process of its own.
 
-    The file is read once, and every process loads those very bytes: it establishes trust before it opens them.
+    The file is read once. Trust is established in those very bytes, and the self-test run, before a process that
+    measures opens them: it establishes trust once more, and its times and its memory hold no self-test.
 
     Args:
         path: The .edgekit file.
         plan: What to measure.
         done: Called after each of `Plan.steps`, and after the operators.
+        quietly: Makes a context for what runs in this very process, the operators: a runtime writes to stderr.
 
     Raises:
         BundleError: It is not a bundle.
@@ -45,22 +55,43 @@ def profile_bundle(path: Path, plan: Plan, done: Callable[[], object] = lambda: 
         InputError: A file of the user does not fit the model.
         EdgekitError: The runtime or the device cannot run it.
         WorkerCrashedError: A process that measured died.
+        OutputError: There is no room for temporary files.
     """
-    bundle = _read(path)
+    bundle = read_bundle(path)
     specs = bundle.manifest.inputs
     pool = sampling.from_files(plan.inputs, specs) if plan.inputs else sampling.from_bundle(bundle)
+    for size in plan.batches:
+        pool.require_batch(size)
+    _admit(bundle, plan)
     measured: dict[tuple[int | None, int], Measured] = {}
-    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as folder:
-        copy = Path(folder) / "bundle.edgekit"
+    with _temporary_folder() as folder:
+        copy = folder / "bundle.edgekit"
         copy.write_bytes(bundle.data)
         for threads, batch in plan.steps:
-            measured[threads, batch] = _measure(Path(folder), copy, plan, pool, specs, threads, batch)
+            measured[threads, batch] = _measure(folder, copy, plan, pool, specs, threads, batch)
             done()
     profile = _profile(bundle, plan, pool.said, measured)
-    if plan.ops is not None:  # only now: a process has established trust in these bytes
-        profile = replace(profile, ops=_ops(bundle, plan, pool, profile))
+    if plan.ops is not None:
+        with quietly():
+            profile = replace(profile, ops=_ops(bundle, plan, pool, profile))
         done()
     return profile
+
+
+def _admit(bundle: UnverifiedBundle, plan: Plan) -> None:
+    """Establishes trust in a bundle, and runs its self-test where that has not been passed yet."""
+    from edgekit.admission import admit
+    from edgekit.trust import UNSIGNED
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the command says that the bundle is unsigned
+        admit(
+            bundle,
+            UNSIGNED if plan.unsigned else plan.trust,
+            device=plan.device,
+            threads=plan.threads[0] if plan.threads else None,
+            fallback=plan.fallback,
+        )
 
 
 def profile_session(session: Session, x: Any = None, *, runs: int = 200, warmup: int = 20) -> Profile:
@@ -71,7 +102,7 @@ def profile_session(session: Session, x: Any = None, *, runs: int = 200, warmup:
 
     Args:
         session: The session.
-        x: What `Session.run` takes; None draws random values.
+        x: What `Session.run` takes, one sample or a batch; None draws random values.
         runs: How many runs are timed, at least 1.
         warmup: How many go before them.
 
@@ -88,6 +119,8 @@ def profile_session(session: Session, x: Any = None, *, runs: int = 200, warmup:
     before = read_conditions()
     steady = measure(session, pool, runs=runs, warmup=warmup)
     after = read_conditions()
+    if steady.samples > runs:
+        said = f"a batch of {steady.samples // runs} samples of the caller"
     return Profile(
         created=_now(),
         bundle=BundleFacts(session.manifest.name, session.manifest.version, None, _variant(session.device)),
@@ -102,7 +135,7 @@ def profile_session(session: Session, x: Any = None, *, runs: int = 200, warmup:
         load_ns=None,
         first_ns=None,
         steady=steady.latency,
-        throughput_per_s=_per_second(runs, steady.elapsed_ns),
+        throughput_per_s=_per_second(steady.samples, steady.elapsed_ns),
         stages=steady.stages,
         memory=Memory(peak_rss_bytes(), None, "shared process", None, None),
         threads_sweep=(),
@@ -114,12 +147,30 @@ def profile_session(session: Session, x: Any = None, *, runs: int = 200, warmup:
     )
 
 
-def _read(path: Path) -> UnverifiedBundle:
+def read_bundle(path: Path) -> UnverifiedBundle:
+    """Reads a bundle; the error of one that is malformed names its file.
+
+    Raises:
+        BundleError: It cannot be read, or is not a bundle.
+    """
     data = read_capped(path, DEFAULT_LIMITS.archive.total)
     try:
         return read_unverified(data)
     except BundleError as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for what this process and those that measure give each other."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as folder:
+            yield Path(folder)
+    except OSError as problem:
+        raise OutputError(
+            f"cannot write temporary files: {problem.strerror or problem}",
+            hint="name a folder with room for the bundle: TMPDIR=/var/tmp edgekit profile ...",
+        ) from None
 
 
 def _measure(

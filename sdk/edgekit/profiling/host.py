@@ -45,7 +45,7 @@ def read_host(sources: Sources = HERE) -> Host:
         cores=_cores(),
         memory_kib=memory_kib(sources.proc),
         machine=uname.machine,
-        system=_system(),
+        system=_system(sources),
         kernel=f"{uname.system} {uname.release}",
         python=platform.python_version(),
         numpy=numpy.__version__,
@@ -78,7 +78,7 @@ def _cpu(cpuinfo: str) -> str | None:
     ):  # also 32-bit Arm, whose model name is vague
         implementer = _field(cpuinfo, "CPU implementer")
         name = ARM_PARTS.get(int(part, 16)) if implementer == "0x41" else None
-        return name or f"{model or 'Arm'} (implementer {implementer}, part {part})"
+        return name or _printable(f"{model or 'Arm'} (implementer {implementer}, part {part})")
     return _printable(model)
 
 
@@ -102,11 +102,11 @@ def _cores() -> int | None:
         return os.cpu_count()
 
 
-def _system() -> str | None:
-    try:
-        return _printable(platform.freedesktop_os_release().get("PRETTY_NAME"))
-    except OSError:
-        return None
+def _system(sources: Sources) -> str | None:
+    """os-release(5): the name stands in quotes where it has spaces."""
+    text = read_text(sources.etc / "os-release") or ""
+    match = re.search(r"""^PRETTY_NAME=(["']?)(.*)\1$""", text, re.M)
+    return _printable(match[2]) if match else None
 
 
 def _printable(text: str | None) -> str | None:

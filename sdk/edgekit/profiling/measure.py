@@ -24,11 +24,13 @@ class Steady:
         latency: Of whole calls.
         stages: Where their time went.
         elapsed_ns: From the beginning of the first to the end of the last.
+        samples: That they answered, all together: more than one a run where the pool holds batches.
     """
 
     latency: Latency
     stages: Stages
     elapsed_ns: int
+    samples: int
 
 
 def as_given(sample: Mapping[str, NDArray[Any]]) -> Any:
@@ -50,7 +52,7 @@ def measure(session: Session, pool: Sequence[Any], *, runs: int, warmup: int) ->
     """
     for turn in range(warmup):
         session.run(pool[turn % len(pool)])
-    started, ended, timings = [], [], []
+    started, ended, timings, samples = [], [], [], 0
     for turn in range(runs):
         x = pool[turn % len(pool)]
         start = perf_counter_ns()
@@ -59,6 +61,7 @@ def measure(session: Session, pool: Sequence[Any], *, runs: int, warmup: int) ->
         started.append(start)
         ended.append(end)
         timings.append(result.timing)
+        samples += len(result)
     pre, invoke, post = zip(*((t.preprocess_ns, t.invoke_ns, t.postprocess_ns) for t in timings), strict=True)
     stages = Stages(
         preprocess_ns=_median(pre),
@@ -70,7 +73,7 @@ def measure(session: Session, pool: Sequence[Any], *, runs: int, warmup: int) ->
         postprocess_samples_ns=post,
     )
     latency = Latency.of([end - start for start, end in zip(started, ended, strict=True)])
-    return Steady(latency, stages, ended[-1] - started[0])
+    return Steady(latency, stages, ended[-1] - started[0], samples)
 
 
 def _median(values: Sequence[int]) -> int:

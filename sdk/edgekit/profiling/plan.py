@@ -27,7 +27,7 @@ class Plan:
         ops: "auto", "litert" or "prefix" to time every operator too, None not to.
 
     Raises:
-        ProfileError: A number makes no sense.
+        ProfileError: A number makes no sense, or trust is said in two ways.
     """
 
     trust: str | None = None
@@ -42,6 +42,10 @@ class Plan:
     ops: str | None = None
 
     def __post_init__(self) -> None:
+        if self.unsigned and self.trust is not None:
+            raise ProfileError(
+                "trust and unsigned exclude each other", hint="leave unsigned out: the key is then checked"
+            )
         for what, numbers, least in (
             ("runs", (self.runs,), 1),
             ("warmup", (self.warmup,), 0),

@@ -6,9 +6,10 @@ scheduler/sched-stats.rst, admin-guide/pm/cpufreq.rst, driver-api/thermal/sysfs-
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
@@ -17,6 +18,7 @@ from edgekit.profiling.conditions import Cgroup, Conditions, Cooling, CpuClock, 
 
 RESOURCES = ("cpu", "memory", "io")
 _MOST_BYTES = 1 << 20
+_MOST = 2**63 - 1
 _VCGENCMD_SECONDS = 5.0
 
 
@@ -41,21 +43,21 @@ HERE = Sources()
 
 
 def read_conditions(sources: Sources = HERE) -> Conditions:
-    """What the machine says of itself now."""
+    """What the machine says of itself now: first what changes fastest, and last what takes longest, the firmware."""
     proc, sys = sources.proc, sources.sys
     return Conditions(
         at_ns=monotonic_ns(),
+        waited_ns=_waited(proc),
+        pressure=_pressure(proc),
         clocks=_clocks(sys),
+        cgroup=_cgroup(proc, sys),
+        swap=_swap(proc),
         temperatures=_temperatures(sys),
         cooling=_cooling(sys),
-        throttled=_throttled(sources),
-        swap=_swap(proc),
-        pressure=_pressure(proc),
-        waited_ns=_waited(proc),
-        cgroup=_cgroup(proc, sys),
         load_average=_load_average(proc),
         available_kib=_field_kib(read_text(proc / "meminfo"), "MemAvailable"),
         uptime_s=_number(_word(read_text(proc / "uptime"), 0)),
+        throttled=_throttled(sources),
     )
 
 
@@ -162,8 +164,8 @@ def _swap(proc: Path) -> Swap | None:
     sizes = [(_integer(row[-3]), _integer(row[-2])) for row in rows if len(row) >= 5]
     counters = _pairs(read_text(proc / "vmstat"))
     return Swap(
-        sum(total or 0 for total, _ in sizes),
-        sum(used or 0 for _, used in sizes),
+        _sum(total or 0 for total, _ in sizes),
+        _sum(used or 0 for _, used in sizes),
         _integer(counters.get("pswpin")),
         _integer(counters.get("pswpout")),
     )
@@ -183,14 +185,18 @@ def _pressure_text(proc: Path, resource: str) -> str:
 
 
 def _waited(proc: Path) -> int | None:
-    """The second number of every thread's schedstat: time spent waiting on a run queue, in nanoseconds."""
+    """The second number of every thread's schedstat: time spent waiting on a run queue, in nanoseconds.
+
+    A kernel that does not count writes "0 0 0" (fs/proc/base.c), which is not true of the thread that reads it.
+    """
     try:
         folders = list((proc / "self" / "task").iterdir())
     except OSError:
         return None
-    waits = [_integer(_word(read_text(folder / "schedstat"), 1)) for folder in folders]
+    lines = [read_text(folder / "schedstat") for folder in folders]
+    waits = [_integer(_word(line, 1)) for line in lines if line != "0 0 0"]
     known = [wait for wait in waits if wait is not None]  # a thread may end meanwhile
-    return sum(known) if known else None
+    return _sum(known) if known else None
 
 
 def _cgroup(proc: Path, sys: Path) -> Cgroup | None:
@@ -210,47 +216,55 @@ def _cgroup(proc: Path, sys: Path) -> Cgroup | None:
 
 def _cgroup_v1(root: Path, controllers: str, path: str) -> Cgroup | None:
     for mount in (root / controllers, root / "cpu"):
-        groups = [
-            (
-                _quota(read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")),
-                _integer(_pairs(read_text(folder / "cpu.stat")).get("throttled_time")),
-            )
+        files = [
+            (read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us"), _stat(folder))
             for folder in _upwards(mount, path)
         ]
-        if groups:
-            held = [nanoseconds // 1000 for _, nanoseconds in groups if nanoseconds is not None]
-            return _tightest(1, [quota for quota, _ in groups], held)
+        quotas = [_quota(quota, period) for quota, period, _ in files]
+        held = [_integer(_pairs(stat).get("throttled_time")) for *_, stat in files]
+        if any(quota is not None or stat is not None for quota, _, stat in files):
+            return _tightest(1, quotas, [None if ns is None else ns // 1000 for ns in held])
     return None
 
 
 def _cgroup_v2(root: Path, path: str) -> Cgroup | None:
-    groups = []
-    for folder in _upwards(root, path):
-        limit = (read_text(folder / "cpu.max") or "").split()
-        quota = _quota(limit[0], limit[1]) if len(limit) == 2 else None
-        groups.append((quota, _integer(_pairs(read_text(folder / "cpu.stat")).get("throttled_usec"))))
-    held = [microseconds for _, microseconds in groups if microseconds is not None]
-    return _tightest(2, [quota for quota, _ in groups], held) if groups else None
+    files = [(read_text(folder / "cpu.max"), _stat(folder)) for folder in _upwards(root, path)]
+    if all(limit is None and stat is None for limit, stat in files):
+        return None  # not mounted here, so that a limit would not be seen
+    quotas = [_quota(_word(limit, 0), _word(limit, 1)) for limit, _ in files]
+    return _tightest(2, quotas, [_integer(_pairs(stat).get("throttled_usec")) for _, stat in files])
 
 
-def _tightest(version: int, quotas: list[float | None], held: list[int]) -> Cgroup:
+def _stat(folder: Path) -> str | None:
+    return read_text(folder / "cpu.stat")
+
+
+def _tightest(version: int, quotas: Iterable[float | None], held_us: Iterable[int | None]) -> Cgroup:
     limits = [quota for quota in quotas if quota is not None]
-    return Cgroup(version, min(limits, default=None), sum(held) if held else None)
+    known = [microseconds for microseconds in held_us if microseconds is not None]
+    return Cgroup(version, min(limits, default=None), _sum(known) if known else None)
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    """The group's folder and those above it, as far as they are mounted here: a container may not see its own."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    """The group's folder and those above it, as far as they are mounted here: a container may not see its own.
+
+    A path that climbs (cgroup_namespaces(7)) is of a group outside of what this namespace can see.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        return
     for count in range(len(parts), -1, -1):
         folder = mount.joinpath(*parts[:count])
-        if folder.is_dir():
+        if os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where it may not look
             yield folder
 
 
 def _quota(quota: str | None, period: str | None) -> float | None:
     """CPUs' worth of time; "max" and -1 mean that there is no limit."""
     microseconds, every = _integer(quota), _integer(period)
-    return microseconds / every if microseconds is not None and microseconds > 0 and every else None
+    if microseconds is None or every is None or microseconds <= 0 or every <= 0:
+        return None
+    return microseconds / every
 
 
 def _load_average(proc: Path) -> tuple[float, float, float] | None:
@@ -282,6 +296,11 @@ def _field_kib(text: str | None, name: str) -> int | None:
 def _word(text: str | None, place: int) -> str | None:
     words = (text or "").split()
     return words[place] if place < len(words) else None
+
+
+def _sum(counts: Iterable[int]) -> int:
+    """The sum, as far as a record can hold it: a kernel gone mad may count beyond 64 bits."""
+    return max(-_MOST, min(sum(counts), _MOST))
 
 
 def _integer(text: str | None) -> int | None:

@@ -126,7 +126,7 @@ class ThreadsPoint(Record):
 
     Attributes:
         threads: Threads for one inference.
-        load_ns: From the bundle's bytes to an open session.
+        load_ns: From the file to an open session, with the import of the runtime.
         first_ns: The first inference.
         steady: The inferences after the warm-up.
         throughput_per_s: Samples a second.
@@ -141,6 +141,9 @@ class ThreadsPoint(Record):
     throughput_per_s: float
     peak_rss_bytes: int | None
     verdict: tuple[str, ...]
+
+    def _check(self) -> None:
+        require(self.threads >= 1, "threads", f"must be at least 1, and is {self.threads}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,9 @@ class BatchPoint(Record):
     peak_rss_bytes: int | None
     verdict: tuple[str, ...]
 
+    def _check(self) -> None:
+        require(self.batch >= 1, "batch", f"must be at least 1, and is {self.batch}")
+
 
 @dataclass(frozen=True, slots=True)
 class OpTime(Record):
@@ -170,6 +176,7 @@ class OpTime(Record):
         index: Its place in the model.
         opcode: Such as "CONV_2D".
         name: Of its first output tensor, escaped so that it prints.
+        layer: As the training framework named it, as well as the tensor's name tells.
         time_ns: What it takes in one inference; a difference of two measurements can come out below 0.
         share: Of the sum of all, 0 to 1.
         macs: Multiplications with addition; None where the operator has no such notion.
@@ -180,6 +187,7 @@ class OpTime(Record):
     index: int
     opcode: str
     name: str
+    layer: str
     time_ns: float
     share: float
     macs: int | None
@@ -230,9 +238,9 @@ class Profile(Record):
         fallback: Why the CPU ran it although an accelerator was asked for; None where nothing fell back.
         inputs: Where the samples came from, for people.
         warmup: Runs before the first that counts.
-        load_ns: From the bundle's bytes to an open session; None where the session was open already.
+        load_ns: From the file to an open session, with the import of the runtime; None where the session was open already.
         first_ns: The first inference of the session; None where others came before.
-        steady: Whole calls of `Session.run` with one sample, after the warm-up.
+        steady: Whole calls of `Session.run` after the warm-up, with one sample unless `inputs` says otherwise.
         throughput_per_s: Samples a second, one call after the other.
         stages: Where the time of a call goes.
         memory: What it took.

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from edgekit import inputs, media
 from edgekit.arrays import read_arrays
 from edgekit.bundle import GOLDEN, REFERENCE, UnverifiedBundle
-from edgekit.errors import InputError
+from edgekit.errors import InputError, MalformedBundleError
 from edgekit.manifest import Manifest, Preprocessing, TensorSpec
 from edgekit.preprocess import SPANS, dequantize, image_geometry, quantize, to_model_input
 
 POOL = 16
 """So many samples take turns, so that no run finds its very own input in the cache; more would only take memory."""
+MOST_BATCH_BYTES = 1 << 28
+"""A batch of samples that takes more is not measured: a board has no room for it."""
 
 _SEED = 20261124
 _LOWEST = {"int8": -128, "uint8": 0}
@@ -38,23 +40,41 @@ class Samples:
     said: str
     raw: tuple[Mapping[str, NDArray[Any]], ...]
 
+    def require_batch(self, size: int) -> None:
+        """Refuses a size of batches that cannot be measured, before anything is.
+
+        Raises:
+            InputError: Samples of different sizes cannot stand in one array, or the batch is too large.
+        """
+        if size == 1:
+            return
+        for name in self.raw[0]:
+            if len({sample[name].shape for sample in self.raw}) > 1:
+                raise InputError(
+                    "the samples have different sizes, and a batch needs one", hint="leave --batch out"
+                )
+        needed = size * sum(array.nbytes for array in self.raw[0].values())
+        if needed > MOST_BATCH_BYTES:
+            raise InputError(
+                f"a batch of {size} takes {needed:,} bytes, and at most {MOST_BATCH_BYTES:,} are measured",
+                hint="name a smaller --batch",
+            )
+
     def batch(self, size: int) -> Samples:
         """The same samples, `size` of them in one call; one alone has no batch axis.
 
         Raises:
-            InputError: Samples of different sizes cannot stand in one array.
+            InputError: As `require_batch` does.
         """
+        self.require_batch(size)
         if size == 1:
             return self
         count = len(self.raw)
         rows = [[self.raw[(first + i) % count] for i in range(size)] for first in range(0, count, size)]
-        try:
-            batches = tuple({name: np.stack([x[name] for x in row]) for name in row[0]} for row in rows)
-        except ValueError:
-            raise InputError(
-                "the samples have different sizes, and a batch needs one", hint="leave --batch out"
-            ) from None
-        return Samples(self.said, batches)
+        return Samples(
+            self.said,
+            tuple({name: np.stack([sample[name] for sample in row]) for name in row[0]} for row in rows),
+        )
 
 
 def from_files(words: Sequence[str], specs: Sequence[TensorSpec]) -> Samples:
@@ -83,18 +103,31 @@ def from_bundle(bundle: UnverifiedBundle) -> Samples:
         MalformedBundleError: The arrays in the bundle are not sound.
     """
     specs = bundle.manifest.inputs
-    if GOLDEN in bundle.members:
-        golden = read_arrays(bundle.members[GOLDEN])
-        rows = [golden.get(f"input.{number}") for number in range(len(specs))]
-        known = [row for row in rows if row is not None]
-        if len(known) == len(specs):
-            count = min(POOL, *(len(row) for row in known))
-            return _unpacked(f"{count} golden inputs of the bundle", [row[:count] for row in known], specs)
-    histograms = read_arrays(bundle.members[REFERENCE]) if REFERENCE in bundle.members else {}
-    if all(f"input.{number}" in histograms for number, spec in enumerate(specs) if spec.dtype in _LOWEST):
-        said = "samples drawn as the calibration data were distributed"
-        return _drawn(said, specs, [histograms.get(f"input.{number}") for number in range(len(specs))])
-    return noise(bundle.manifest)
+    golden = [array for array in _arrays(bundle, GOLDEN) if array is not None]
+    if len(golden) == len(specs):
+        for spec, rows in zip(specs, golden, strict=True):
+            if rows.dtype != spec.dtype or rows.ndim != len(spec.shape) or rows.shape[1:] != spec.shape[1:]:
+                found = f"{rows.dtype} of shape {rows.shape}, and it takes {spec.dtype} of {spec.shape}"
+                raise MalformedBundleError(f"the golden inputs of '{spec.name}' are {found}")
+        count = min(POOL, *map(len, golden))
+        return _unpacked(f"{count} golden inputs of the bundle", [rows[:count] for rows in golden], specs)
+    histograms = _arrays(bundle, REFERENCE)
+    for spec, histogram in zip(specs, histograms, strict=True):
+        if spec.dtype in _LOWEST and histogram is None:
+            return noise(bundle.manifest)
+        if histogram is not None and not _is_histogram(histogram):
+            raise MalformedBundleError(f"the reference histogram of '{spec.name}' does not hold 256 counts")
+    return _drawn("samples drawn as the calibration data were distributed", specs, histograms)
+
+
+def _arrays(bundle: UnverifiedBundle, member: str) -> list[NDArray[Any] | None]:
+    """What an .npz of the bundle has for each input of the model."""
+    arrays = read_arrays(bundle.members[member]) if member in bundle.members else {}
+    return [arrays.get(f"input.{number}") for number in range(len(bundle.manifest.inputs))]
+
+
+def _is_histogram(array: NDArray[Any]) -> bool:
+    return array.shape == (256,) and array.dtype.kind == "i" and array.min() >= 0 and bool(array.any())
 
 
 def noise(manifest: Manifest) -> Samples:
@@ -156,14 +189,14 @@ def _drawn(said: str, specs: Sequence[TensorSpec], histograms: Sequence[NDArray[
     generator = np.random.default_rng(_SEED)
     columns: list[NDArray[Any]] = []
     for spec, histogram in zip(specs, histograms, strict=True):
-        shape = (POOL, *spec.shape[1:])
-        if spec.dtype not in _LOWEST:
-            columns.append(np.zeros(shape, spec.dtype))
-            continue
-        counts = np.ones(256) if histogram is None else histogram.astype(np.float64)
-        share = np.cumsum(counts)
-        bins = np.searchsorted(share / share[-1], generator.random(shape), side="right")
-        columns.append((bins + _LOWEST[spec.dtype]).astype(spec.dtype))
+        column = np.zeros((POOL, *spec.shape[1:]), spec.dtype)
+        if spec.dtype in _LOWEST:
+            counts = np.ones(256) if histogram is None else histogram.astype(np.float64)
+            share = np.cumsum(counts)
+            for row in column:  # one at a time: what is drawn takes eight times the room of what is kept
+                bins = np.searchsorted(share / share[-1], generator.random(row.shape), side="right")
+                row[...] = bins + _LOWEST[spec.dtype]
+        columns.append(column)
     return _unpacked(f"{POOL} {said}", columns, specs)
 
 

@@ -49,13 +49,13 @@ def do_not_compare(before: Conditions, after: Conditions) -> tuple[str, ...]:
 
 def _throttled(before: Conditions, after: Conditions) -> Iterator[str]:
     """Bits that are set now, at either end, and sticky bits that were newly set in between."""
-    if before.throttled is None or after.throttled is None:
-        return
-    now = before.throttled | after.throttled
-    meanwhile = (after.throttled & ~before.throttled) >> _STICKY
+    first, last = before.throttled, after.throttled
+    now = (first or 0) | (last or 0)
+    meanwhile = 0 if first is None or last is None else (last & ~first) >> _STICKY
+    said = " then ".join("unknown" if bits is None else f"0x{bits:x}" for bits in (first, last))
     for bit, what in THROTTLE_BITS.items():
         if (now | meanwhile) >> bit & 1:
-            yield f"the firmware reports: {what} (get_throttled 0x{after.throttled:x})"
+            yield f"the firmware reports: {what} (get_throttled {said})"
 
 
 def _cooled(before: Conditions, after: Conditions) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _starved(before: Conditions, after: Conditions) -> Iterator[str]:
     if before.waited_ns is not None and after.waited_ns is not None:
         share = (after.waited_ns - before.waited_ns) / passed_ns
         if share > STARVED_SHARE:
-            yield f"starved: the threads of the measurement waited for a core {share:.0%} of the time"
+            yield f"starved: the threads of the measurement together waited for a core {share:.0%} of the time"
     totals = {pressure.resource: pressure.some_us for pressure in before.pressure}
     for pressure in after.pressure:
         limit, first_us = PRESSURE_SHARE.get(pressure.resource), totals.get(pressure.resource)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from edgekit.console import printable
 from edgekit.profiling.record import OpsProfile, OpTime
 from edgekit_targets.cost import macs
+from edgekit_targets.layers import layer_name
 
 if TYPE_CHECKING:
     from edgekit_targets.ops import OpView
@@ -57,6 +58,7 @@ def _op(op: OpView, time_ns: float, delegate: str | None, sum_ns: float) -> OpTi
         index=op.index,
         opcode=printable(op.title),
         name=printable(op.name),
+        layer=printable(layer_name(op.name) or op.name),
         time_ns=time_ns,
         share=time_ns / sum_ns if sum_ns else 0.0,
         macs=count or None,
