@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.errors import SessionError, StateError
 from edgekit.trust import resolve
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgekit.backends.simulated import Simulation
     from edgekit.bundle import UnverifiedBundle
-    from edgekit.selftest import SelfTestReport
+    from edgekit.selftest.report import SelfTestReport
     from edgekit.state import StateStore
     from edgekit.trust import VerifiedBundle
 
@@ -28,17 +27,18 @@ if TYPE_CHECKING:
 WHEN = ("once", "always", "never")
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A bundle that may be opened on this device.
 
     Attributes:
         bundle: What to open.
         store: Where its epoch goes once it is open; None where the bundle is unsigned and there is no store.
+        screened: The device on which these very bytes have passed firewall and self-test; None for none.
     """
 
     bundle: VerifiedBundle
     store: StateStore | None
+    screened: str | None
 
     def settle(self) -> None:
         """Raise the device's floor to the epoch of a signed bundle that was found good, and is open.
@@ -86,9 +86,10 @@ def admit(
     store = _store(state, needed=verified.signed)
     if verified.signed and store is not None:
         refuse_below_floor(verified, store)
+    screened = None
     if isinstance(device, str):
-        _test(verified, store, self_test, device, threads, fallback)
-    return Admitted(verified, store)
+        screened = _test(verified, store, self_test, device, threads, fallback)
+    return Admitted(verified, store, screened)
 
 
 def refuse_below_floor(bundle: VerifiedBundle, store: StateStore) -> int:
@@ -144,7 +145,8 @@ def run_self_test(
         StateError: The bundle is signed, and the store cannot be written.
         EdgekitError: The runtime or the device cannot run it.
     """
-    from edgekit.selftest import record_key, self_test
+    from edgekit.selftest.conduct import self_test
+    from edgekit.selftest.planning import record_key
 
     report = self_test(bundle, device=device, threads=threads, fallback=fallback)
     if report.tested and store is not None:
@@ -162,22 +164,30 @@ def _test(
     device: str,
     threads: int | None,
     fallback: bool,
-) -> None:
-    """Runs the self-test where it has not been passed yet, or is wanted always."""
+) -> str | None:
+    """Runs the self-test where it has not been passed yet, or is wanted always.
+
+    Returns:
+        The device that it was passed on, now or before: the child puts the model through the firewall first.
+    """
     if when == "never" or bundle.manifest.golden is None:
-        return
-    if when == "once" and store is not None and _has_passed(bundle, store, device, fallback):
-        return
-    run_self_test(bundle, store, device=device, threads=threads, fallback=fallback)
+        return None
+    if when == "once" and store is not None:
+        passed = _passed_on(bundle, store, device, fallback)
+        if passed is not None:
+            return passed
+    return run_self_test(bundle, store, device=device, threads=threads, fallback=fallback).device
 
 
-def _has_passed(bundle: VerifiedBundle, store: StateStore, device: str, fallback: bool) -> bool:
-    from edgekit.selftest import planned, record_key
+def _passed_on(bundle: VerifiedBundle, store: StateStore, device: str, fallback: bool) -> str | None:
+    """The device that it would run on, where the store knows that it passed there."""
+    from edgekit.selftest.planning import planned, record_key
 
     plan = planned(bundle, device=device, fallback=fallback)
     with nullcontext() if bundle.signed else suppress(StateError):
-        return store.has_passed(record_key(_identity(bundle), plan.runtime, plan.kernels, plan.device))
-    return False
+        key = record_key(_identity(bundle), plan.runtime, plan.kernels, plan.device)
+        return plan.device if store.has_passed(key) else None
+    return None
 
 
 def _identity(bundle: VerifiedBundle) -> str:

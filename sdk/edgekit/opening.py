@@ -67,7 +67,7 @@ def load(
         del unverified
     except (BundleError, TrustError) as error:
         raise type(error)(f"{os.fspath(path)}: {error}", hint=error.hint) from error
-    session = Session(admitted.bundle, **options)
+    session = Session(admitted.bundle, **options, screened=admitted.screened)
     try:
         admitted.settle()
     except StateError:

@@ -12,7 +12,6 @@ import numpy as np
 from edgekit.backends.choose import choose
 from edgekit.engine import Engine, closed, joined
 from edgekit.errors import SessionError, TrustRequiredError
-from edgekit.firewall import check_variant
 from edgekit.ports import QUANTIZED, Input, Output, indices
 from edgekit.preprocess import dequantize
 from edgekit.result import Result, Timing, best_labels
@@ -59,6 +58,7 @@ class Session:
         device: str | Simulation = "auto",
         threads: int | None = None,
         fallback: bool = False,
+        screened: str | None = None,
     ) -> None:
         """Open the model of a verified bundle.
 
@@ -68,6 +68,8 @@ class Session:
                 "pci", "pci:N", or a `Simulation`.
             threads: Threads for one inference; None leaves it to the runtime.
             fallback: Whether the CPU may run the int8 model of the bundle where the Edge TPU cannot be used.
+            screened: The device on which these very bytes have passed firewall and self-test, as only `edgekit.load`
+                knows from the state store; there they need no second look.
 
         Raises:
             TrustRequiredError: The bundle is not verified.
@@ -93,7 +95,10 @@ class Session:
             fallback=fallback,
         )
         model = bytes(bundle.members[choice.variant])
-        check_variant(choice.variant, model, executed=choice.device != "simulated")
+        if screened != choice.device:
+            from edgekit.firewall import check_variant
+
+            check_variant(choice.variant, model, executed=choice.device != "simulated")
         interpreter = choice.backend.open(model, threads=threads, kernels=choice.kernels)
         places = indices("input", manifest.inputs, interpreter.inputs)
         inputs = tuple(map(Input, manifest.inputs, places))

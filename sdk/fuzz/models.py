@@ -42,8 +42,8 @@ from edgekit.bundle import GOLDEN, MANIFEST, MODEL, read_unverified, write_bundl
 from edgekit.errors import EdgekitError, MalformedModelError, SelfTestError  # noqa: E402
 from edgekit.firewall import check_variant  # noqa: E402
 from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Preprocessing, TensorSpec  # noqa: E402
-from edgekit.selftest import self_test  # noqa: E402
 from edgekit.selftest.child import Request, answer  # noqa: E402
+from edgekit.selftest.conduct import self_test  # noqa: E402
 from edgekit.selftest.golden import compare, expected, read_golden  # noqa: E402
 from edgekit.selftest.sandbox import enter, rules_for  # noqa: E402
 from edgekit.trust import accept_unsigned  # noqa: E402

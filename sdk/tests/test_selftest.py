@@ -24,8 +24,10 @@ from edgekit.backends.litert import LiteRtBackend
 from edgekit.bundle import GOLDEN, MANIFEST, MODEL, read_unverified, write_bundle
 from edgekit.errors import MalformedModelError, SelfTestError, SessionError
 from edgekit.manifest import GoldenRecord, Manifest
-from edgekit.selftest import landlock, planned, record_key, self_test
+from edgekit.selftest import landlock
+from edgekit.selftest.conduct import self_test
 from edgekit.selftest.golden import Golden, expected
+from edgekit.selftest.planning import planned, record_key
 from edgekit.selftest.process import run
 from edgekit.selftest.sandbox import environment, rules_for, search_path
 from edgekit.trust import VerifiedBundle, accept_unsigned
@@ -402,7 +404,7 @@ def test_planning_imports_no_runtime(make: Make, tmp_path: Path) -> None:
     path.write_bytes(make(build_dense()).data)
     code = (
         "import sys; from edgekit.bundle import read_unverified; from edgekit.trust import accept_unsigned; "
-        "from edgekit.selftest import planned; "
+        "from edgekit.selftest.planning import planned; "
         f"p = planned(accept_unsigned(read_unverified(open({str(path)!r}, 'rb').read()))); "
         "print(p.runtime, p.kernels, p.device, 'ai_edge_litert' in sys.modules)"
     )

@@ -28,8 +28,9 @@ from edgekit.errors import (
     UntrustedKeyError,
 )
 from edgekit.selftest import conduct
+from edgekit.session import Session
 from edgekit.state import StateStore
-from edgekit.trust import UnsignedBundleWarning
+from edgekit.trust import UnsignedBundleWarning, resolve
 
 PHOTO = np.zeros((4, 4, 3), np.uint8)
 
@@ -187,6 +188,32 @@ def test_the_self_test_runs_once(
     assert started == []
     edgekit.load(path, trust=key, self_test="always").close()
     assert len(started) == 1
+
+
+def test_what_passed_is_not_screened_again(
+    golden_file: Callable[..., Path], dense: Any, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The firewall is asked once for the same bytes, runtime, device and edgekit, and always for any other."""
+    path = write_signed(golden_file(dense), key_of("maker"))
+    edgekit.load(path, trust=key).close()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MalformedModelError("screened")
+
+    monkeypatch.setattr("edgekit_targets.tflite.firewall.check_model", refuse)
+    edgekit.load(path, trust=key).close()
+    bundle = resolve(read_unverified(path.read_bytes()), key)
+    for again in (
+        lambda: edgekit.load(path, trust=key, self_test="never"),
+        lambda: Session(bundle),
+        lambda: Session(bundle, screened="usb:0"),
+    ):
+        with pytest.raises(MalformedModelError, match="screened"):
+            again()
+    monkeypatch.setattr(conduct, "_run_child", refuse)  # which screens before it runs
+    monkeypatch.setattr("edgekit.selftest.planning.__version__", "99.0.0")
+    with pytest.raises(MalformedModelError, match="screened"):
+        edgekit.load(path, trust=key)
 
 
 @pytest.mark.parametrize("is_signed", [True, False])

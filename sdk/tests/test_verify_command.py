@@ -11,7 +11,7 @@ from click.testing import Result
 from signing_kit import key_of, write_signed
 
 from edgekit.bundle import read_unverified, write_bundle
-from edgekit.selftest import record_key
+from edgekit.selftest.planning import record_key
 from edgekit.state import StateStore
 
 Run = Callable[..., Result]

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgekit import errors
-from edgekit.backends.choose import choose
 from edgekit.errors import EdgekitError, SelfTestError
-from edgekit.selftest.report import Planned, SelfTestReport
+from edgekit.selftest.planning import Planned, planned
+from edgekit.selftest.report import SelfTestReport
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgekit.backends.choose import Choice
     from edgekit.manifest import Manifest
     from edgekit.selftest.process import Ended
     from edgekit.trust import VerifiedBundle
@@ -27,32 +26,6 @@ TIMEOUT_S = 60.0
 
 _HEADER = 1 << 16  # bytes of the line of JSON before the outputs
 _NOT_THIS_MODEL = "do not use the bundle on this machine; edgekit doctor looks for runtimes that do not match"
-
-
-def planned(bundle: VerifiedBundle, *, device: str = "auto", fallback: bool = False) -> Planned:
-    """Finds out what a bundle would run on, without importing a runtime.
-
-    Args:
-        bundle: From `edgekit.trust`.
-        device: As `edgekit.load` takes it.
-        fallback: Likewise.
-
-    Raises:
-        EdgekitError: Whatever `edgekit.load` raises where nothing can run it.
-    """
-    choice = _choose(bundle, device, fallback)
-    return Planned(f"{choice.backend.name} {choice.backend.version}", choice.kernels, choice.device)
-
-
-def _choose(bundle: VerifiedBundle, device: str, fallback: bool) -> Choice:
-    manifest = bundle.manifest
-    return choose(
-        device,
-        variants=bundle.members,
-        runtime=manifest.runtime,
-        targets=manifest.targets,
-        fallback=fallback,
-    )
 
 
 def self_test(

@@ -1,24 +1,8 @@
-"""What a self-test will run on, what came out, and the name that its success is remembered by."""
+"""What came out of a self-test."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a bundle would run on here, found without importing a runtime.
-
-    Attributes:
-        runtime: Package and version, as in "ai-edge-litert 2.3.0".
-        kernels: Which kernels.
-        device: "cpu", or an Edge TPU such as "usb:0".
-    """
-
-    runtime: str
-    kernels: str
-    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +50,3 @@ class SelfTestReport:
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return asdict(self) | {"sandbox": list(self.sandbox)}
-
-
-def record_key(digest: str, runtime: str, kernels: str, device: str) -> str:
-    """The name under which a device remembers that a bundle passed: once a bundle and version of the runtime.
-
-    Args:
-        digest: SHA-256 of the bundle, in hexadecimal.
-        runtime: Package and version.
-        kernels: Which kernels.
-        device: What it ran on. The number of an Edge TPU on its bus does not count: they are alike.
-
-    Returns:
-        ASCII without blanks and slashes, such as "selftest.HEX.ai-edge-litert-2.3.0.xnnpack.cpu".
-    """
-    parts = ("selftest", digest, runtime, kernels, device.partition(":")[0])
-    return ".".join(re.sub(r"[^A-Za-z0-9.+-]+", "-", part)[:100] for part in parts)
