@@ -7,7 +7,7 @@ The classes below are the schema of ``manifest.json``, format 1: every field is 
 # No "from __future__ import annotations": Record reads the annotations, and as text each would be compiled at loading.
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from typing import Self
 
 from edgekit import strictjson
@@ -280,7 +280,7 @@ class Identity(Record):
         require(self.security_epoch >= 0, "security_epoch", "must not be negative")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@lean
 class Manifest(Record):
     """Everything that a bundle says of itself.
 
@@ -303,6 +303,7 @@ class Manifest(Record):
         golden: How to compare with golden.npz, or None where the bundle has none.
     """
 
+    _: KW_ONLY
     format: int = FORMAT
     min_edgekit: str = MIN_EDGEKIT
     name: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.errors import InputError
+from edgekit_targets.frozen import Frozen, lean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +31,8 @@ class Timing(NamedTuple):
     postprocess_ns: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
+@lean
+class Result(Frozen):
     """The answer of a model to one sample, or to a batch of them. The arrays are the caller's own.
 
     ``len(result)`` is the number of samples, and ``result[i]`` the Result of one of them.
@@ -54,6 +54,9 @@ class Result:
     timings: tuple[Timing, ...]
     device: str = "cpu"
     fallback: str | None = None
+
+    __eq__ = object.__eq__  # arrays have no single answer to whether they are equal
+    __hash__ = object.__hash__
 
     @property
     def labels(self) -> Labels:

@@ -305,6 +305,7 @@ def test_a_fallback_is_said_in_session_and_result(bundle_file: Callable[..., Pat
 def test_a_result_travels_between_processes(opened: Session) -> None:
     result = opened.run(photo())
     copy = pickle.loads(pickle.dumps(result))
+    assert result == result != copy  # arrays are not compared
     assert (copy.labels, copy.timing) == (result.labels, result.timing)
     np.testing.assert_array_equal(copy.outputs["scores"], result.outputs["scores"])
     with pytest.raises(AttributeError):

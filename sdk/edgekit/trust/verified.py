@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, InitVar, dataclass, field
+from dataclasses import KW_ONLY, InitVar, field
 from typing import TYPE_CHECKING, final
 
 from edgekit.bundle import sha256_of
+from edgekit_targets.frozen import Frozen, lean
 
 if TYPE_CHECKING:
     from edgekit.bundle import UnverifiedBundle
@@ -16,8 +17,8 @@ _TOKEN = object()
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class VerifiedBundle:
+@lean
+class VerifiedBundle(Frozen):
     """A bundle that a decision of this package lets run.
 
     Attributes:
