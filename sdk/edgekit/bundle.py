@@ -160,7 +160,7 @@ def _refuse_disagreement(members: Mapping[str, memoryview], manifest: Manifest) 
     """Refuses members that the manifest does not speak of, and the other way round."""
     present = [name for name in VARIANTS if name in members]
     if set(present) != set(manifest.runtime):
-        said, held = ", ".join(sorted(manifest.runtime)), ", ".join(sorted(present))
+        said, held = strictjson.listed(sorted(manifest.runtime)), ", ".join(sorted(present))
         raise MalformedBundleError(f"manifest.json: runtime speaks of {said}, and the bundle holds {held}")
     for name in present:
         if bytes(members[name][4:8]) != TFLITE_IDENTIFIER:

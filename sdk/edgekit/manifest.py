@@ -189,7 +189,9 @@ class CalibrationRecord(Record):
         require(between, "samples", f"must lie within 1..{self.available}, and is {self.samples}")
         require(self.seed >= 0, "seed", "must not be negative")
         require(
-            bool(_SLUG.fullmatch(self.ranges)), "ranges", f"must be a lowercase word, and is {self.ranges!r}"
+            bool(_SLUG.fullmatch(self.ranges)),
+            "ranges",
+            f"must be a lowercase word, and is {shown(self.ranges)}",
         )
 
 
@@ -254,7 +256,9 @@ class GoldenRecord(Record):
         _one_of("source", self.source, ("drawn", "data"))
         for kernels, steps in self.tolerance_steps.items():
             require(
-                0 <= steps <= 255, f"tolerance_steps[{kernels!r}]", f"must lie within 0..255, and is {steps}"
+                0 <= steps <= 255,
+                f"tolerance_steps[{shown(kernels)}]",
+                f"must lie within 0..255, and is {steps}",
             )
 
 
@@ -275,7 +279,7 @@ class Identity(Record):
     def _check(self) -> None:
         trimmed = 0 < len(self.name.strip()) == len(self.name) <= 200
         require(trimmed, "name", "must have 1 to 200 characters and no space at its ends")
-        semver = f"must be a version such as 1.4.0 (https://semver.org), and is {self.version!r}"
+        semver = f"must be a version such as 1.4.0 (https://semver.org), and is {shown(self.version)}"
         require(bool(_SEMVER.fullmatch(self.version)), "version", semver)
         require(self.security_epoch >= 0, "security_epoch", "must not be negative")
 
@@ -326,7 +330,7 @@ class Manifest(Record):
         require(is_release(self.min_edgekit), "min_edgekit", "must be a version such as 0.1.0")
         Identity(self.name, self.version, self.security_epoch)
         for index, target in enumerate(self.targets):
-            slug = f"must be a device name such as raspberry-pi-4, and is {target!r}"
+            slug = f"must be a device name such as raspberry-pi-4, and is {shown(target)}"
             require(bool(_SLUG.fullmatch(target)), f"targets[{index}]", slug)
         _filled_and_unique("targets", self.targets)
         _filled_and_unique("inputs", [spec.name for spec in self.inputs])
@@ -336,8 +340,10 @@ class Manifest(Record):
         require("model.tflite" in self.runtime, "runtime", "must say what model.tflite needs")
         for variant, least in self.runtime.items():
             for runtime, version in least.items():
-                path = f"runtime[{variant!r}][{runtime!r}]"
-                require(is_release(version), path, f"must be a version such as 2.3.0, and is {version!r}")
+                path = f"runtime[{shown(variant)}][{shown(runtime)}]"
+                require(
+                    is_release(version), path, f"must be a version such as 2.3.0, and is {shown(version)}"
+                )
 
     def _check_preprocessing(self) -> None:
         for index, spec in enumerate(self.inputs):

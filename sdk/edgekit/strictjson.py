@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 from edgekit.errors import MalformedBundleError
 
@@ -112,3 +113,9 @@ def shown(value: object) -> str:
     if value is None:
         return "null"
     return repr(value).lower() if isinstance(value, bool) else repr(value)[:60]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of a document as an error message lists them: after commas, at most 200 characters."""
+    text = ", ".join(names)
+    return text if len(text) <= 200 else f"{text[:197]}..."

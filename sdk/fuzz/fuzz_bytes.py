@@ -140,7 +140,9 @@ def _change_json(dice: Random, value: Any, words: Sequence[str]) -> Any:
     elif kind == 7 and isinstance(parent, dict):
         parent[dice.choice((*words, "extra", "keyid", str(key).upper(), f"{key} "))] = parent.pop(key)
     elif isinstance(parent, dict):
-        parent[dice.choice((*words, "extra", "ignore_paths", "certificate"))] = dice.choice((*_ODD, *words))
+        parent[dice.choice((*words, "extra", "ignore_paths", "certificate", "k" * 70_000))] = dice.choice(
+            (*_ODD, *words)
+        )
     else:
         parent[key] = [old]
     return value

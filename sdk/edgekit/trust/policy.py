@@ -16,6 +16,7 @@ from edgekit.errors import (
     TrustRequiredError,
     UntrustedKeyError,
 )
+from edgekit.strictjson import listed
 from edgekit.trust.envelope import SIGNATURE, Envelope, read_envelope, signed_bytes
 from edgekit.trust.fields import is_sha256
 from edgekit.trust.keys import PublicKey
@@ -175,7 +176,7 @@ class Trust:
             )
         if self.targets is not None and self.targets.isdisjoint(manifest.targets):
             raise NotAllowedError(
-                f"it is made for {', '.join(manifest.targets)}, which is not allowed here",
+                f"it is made for {listed(manifest.targets)}, which is not allowed here",
                 hint=f"allowed: {', '.join(sorted(self.targets))}",
             )
         refuse_downgrade(manifest, self.least_epoch)
