@@ -67,11 +67,12 @@ def _op(op: OpView, time_ns: float, delegate: str | None, sum_ns: float) -> OpTi
     )
 
 
-def quietest_half(values: Sequence[float]) -> float:
-    """Mean of the smaller half: what the machine takes when nothing disturbs it, not only once.
+def quietest(values: Sequence[float], share: float) -> float:
+    """Mean of the smallest values: what the machine takes when nothing disturbs it, not only once.
 
     Args:
         values: At least one.
+        share: How many of them count, above 0 to 1; at least one does.
     """
-    kept = sorted(values)[: (len(values) + 1) // 2]
+    kept = sorted(values)[: max(1, round(len(values) * share))]
     return sum(kept) / len(kept)

@@ -12,14 +12,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from edgekit.backends import Interpreter, Kernels
 from edgekit.backends.litert import LiteRtBackend
 from edgekit.errors import EdgekitError
+from edgekit.profiling.ops.answer import Answer
 from edgekit.profiling.ops.litert_c import LiteRtCError, ProfiledModel
 
 BLOCK = 5
@@ -46,12 +48,16 @@ class Request(NamedTuple):
     sizes: list[int]
 
 
-def measure(request: Request, model: bytes, empty: bytes, inputs: Sequence[bytes]) -> dict[str, Any]:
-    """Times the whole model, a call without operators, and every operator, in turn.
+@dataclass(slots=True)
+class _Runs:
+    """What profiled runs said so far."""
 
-    Returns:
-        `whole_ns` and `call_ns`, one number a call; `events`, [kind, name, node] of each operator of a run;
-        `elapsed_us`, for each profiled run the microseconds of those events.
+    events: list[tuple[int, str, int]] = field(default_factory=list)
+    elapsed_us: list[tuple[int, ...]] = field(default_factory=list)
+
+
+def measure(request: Request, model: bytes, empty: bytes, inputs: Sequence[bytes]) -> Answer:
+    """Times the whole model, a call without operators, and every operator, in turn.
 
     Raises:
         LiteRtCError: LiteRT refuses something, or its runs differ from one another.
@@ -63,15 +69,17 @@ def measure(request: Request, model: bytes, empty: bytes, inputs: Sequence[bytes
     for tensor, content in zip(whole.inputs, inputs, strict=True):
         whole.set_input(tensor.index, np.frombuffer(content, tensor.dtype).reshape(tensor.shape))
     profiled = ProfiledModel(model, request.threads, request.kernels, inputs)
-    answer: dict[str, Any] = {"whole_ns": [], "call_ns": [], "events": None, "elapsed_us": []}
+    whole_ns: list[int] = []
+    call_ns: list[int] = []
+    found = _Runs()
     ends = perf_counter_ns() + int(request.budget_s * 1e9)
     for number in range(max(LEAST_ROUNDS, request.runs // BLOCK)):
         if number >= LEAST_ROUNDS and perf_counter_ns() > ends:
             break
-        answer["whole_ns"] += _calls(whole)
-        answer["call_ns"] += _calls(call)
-        _add_profiled(answer, profiled)
-    return answer
+        whole_ns += _calls(whole)
+        call_ns += _calls(call)
+        _add_profiled(found, profiled)
+    return Answer(tuple(whole_ns), tuple(call_ns), tuple(found.events), tuple(found.elapsed_us))
 
 
 def _calls(interpreter: Interpreter) -> list[int]:
@@ -85,18 +93,23 @@ def _calls(interpreter: Interpreter) -> list[int]:
     return taken
 
 
-def _add_profiled(answer: dict[str, Any], profiled: ProfiledModel) -> None:
+def _add_profiled(found: _Runs, profiled: ProfiledModel) -> None:
+    """Profiles a block of runs.
+
+    Raises:
+        LiteRtCError: They differ from one another, or from those before.
+    """
     events = profiled.profile(BLOCK)
     length, rest = divmod(len(events), BLOCK)
     if rest or not length:
         raise LiteRtCError(f"{BLOCK} runs gave {len(events)} events")
     for start in range(0, len(events), length):
         run = events[start : start + length]
-        keys = [[event.kind, event.name, event.node] for event in run]
-        answer["events"] = answer["events"] or keys
-        if keys != answer["events"]:
+        keys = [(event.kind, event.name, event.node) for event in run]
+        found.events = found.events or keys
+        if keys != found.events:
             raise LiteRtCError("two runs of the model gave different events")
-        answer["elapsed_us"].append([event.elapsed_us for event in run])
+        found.elapsed_us.append(tuple(event.elapsed_us for event in run))
 
 
 def main() -> None:
@@ -108,7 +121,7 @@ def main() -> None:
     request = Request(**json.loads(source.readline()))
     model, empty, *inputs = (source.read(size) for size in request.sizes)
     try:
-        answer = measure(request, model, empty, inputs)
+        answer = measure(request, model, empty, inputs).to_json()
     except (LiteRtCError, EdgekitError) as error:
         answer = {"error": str(error)}
     with answers:

@@ -8,15 +8,19 @@ Everything else, weights above all, stays where it is.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
-from edgekit.errors import ProfileError
-from edgekit_targets.tflite import DEFAULT_LIMITS, Graph
+from edgekit.errors import MalformedModelError, ProfileError
+from edgekit_targets.tflite import DEFAULT_LIMITS, Graph, read_graph
 from edgekit_targets.tflite.flatbuffer import Flatbuffer, Table
 from edgekit_targets.tflite.schema import IDENTIFIER
 
 # Slots of the tables Model and SubGraph in schema.fbs.
 _SUBGRAPHS, _SIGNATURES = 2, 7
 _OUTPUTS, _OPERATORS = 2, 3
+
+WHOLE = "this model can only be profiled as a whole: leave --ops out"
+"""The hint where a model cannot be taken apart."""
 
 
 def outputs_of(graph: Graph, count: int) -> tuple[int, ...]:
@@ -45,7 +49,8 @@ class Cutter:
         graph: The model. Its bytes are copied for every cut.
 
     Raises:
-        ProfileError: The model has no operators, or names no outputs.
+        ProfileError: The model has no operators or names no outputs, or the file uses the bytes to be patched
+            twice, which no converter does.
     """
 
     __slots__ = ("_count_at", "_graph", "_outputs_at", "_signatures_at")
@@ -54,12 +59,16 @@ class Cutter:
         root = Flatbuffer(graph.data, IDENTIFIER, DEFAULT_LIMITS).root("model")
         main = next(root.tables(_SUBGRAPHS, "subgraph", DEFAULT_LIMITS.subgraphs))
         count_at, outputs_at = _length_at(main, _OPERATORS), main.field(_OUTPUTS)
-        if count_at is None or outputs_at is None or not graph.main.operators:
-            raise ProfileError("the model has no operators to be timed one by one")
+        if count_at is None or not graph.main.operators:
+            raise ProfileError("the model has no operators to be timed one by one", hint=WHOLE)
+        if outputs_at is None:
+            raise ProfileError("the model names no outputs", hint=WHOLE)
         self._graph = graph
         self._count_at = count_at
         self._outputs_at = outputs_at
         self._signatures_at = _length_at(root, _SIGNATURES)
+        if not self._cuts_nothing_else():
+            raise ProfileError("the model cannot be cut: parts of its file overlap", hint=WHOLE)
 
     def prefix(self, count: int) -> bytes:
         """The first operators of the model, as a model.
@@ -80,6 +89,16 @@ class Cutter:
         numbers = outputs_of(self._graph, count)
         data += struct.pack(f"<I{len(numbers)}i", len(numbers), *numbers)
         return bytes(data)
+
+    def _cuts_nothing_else(self) -> bool:
+        """Whether the bytes that are patched serve nothing else; all of them change where no operator is left."""
+        try:
+            cut = read_graph(self.prefix(0))
+        except MalformedModelError:
+            return False
+        whole = self._graph
+        main = replace(whole.main, operators=(), outputs=outputs_of(whole, 0))
+        return cut.subgraphs == (main, *whole.subgraphs[1:]) and cut.buffers == whole.buffers
 
 
 def _length_at(table: Table, slot: int) -> int | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edgekit.errors import ProfileError
+from edgekit.profiling.ops.answer import INSTEAD
 from edgekit.profiling.ops.kernels import XNNPACK
 from edgekit.profiling.ops.litert_c import DELEGATED
 
@@ -52,11 +54,13 @@ def assign(ops: Sequence[OpView], events: Sequence[Key]) -> Assigned:
     """
     own = {node for kind, _, node in events if kind != DELEGATED}
     if own and max(own) >= len(ops):
-        raise ProfileError(f"LiteRT's profiler speaks of operator {max(own)}, and the model has {len(ops)}")
+        raise ProfileError(
+            f"LiteRT's profiler speaks of operator {max(own)}, and the model has {len(ops)}", hint=INSTEAD
+        )
     delegated = [op for op in execution_order(ops, own) if op.index not in own]
     names = [name for kind, name, _ in events if kind == DELEGATED]
     if names and not delegated:
-        raise ProfileError("LiteRT's profiler gives every operator to two kernels")
+        raise ProfileError("LiteRT's profiler gives every operator to two kernels", hint=INSTEAD)
     places = iter(align(names, delegated))
     doubtful = 0
     found: list[int] = []
@@ -150,29 +154,33 @@ def align(names: Sequence[str], ops: Sequence[OpView]) -> list[int]:
     for i in range(rows):
         for j in range(max(0, i - band), min(columns, i + band + 1)):
             if i or j:
-                cost[i][j] = min(_steps(cost, names, ops, i, j))[0]
+                cost[i][j] = _best(cost, names, ops, i, j)[0]
     place, i, j = [0] * len(names), len(names), len(ops)
     while i:
-        _, before, j = min(_steps(cost, names, ops, i, j))
+        _, before, j = _best(cost, names, ops, i, j)
         if before < i:
             place[before] = min(j, len(ops) - 1)
         i = before
     return place
 
 
-def _steps(
+def _best(
     cost: Sequence[Sequence[int]], names: Sequence[str], ops: Sequence[OpView], i: int, j: int
-) -> list[tuple[int, int, int]]:
-    """Ways to have used up i names and j operators: the cost, and where each comes from."""
+) -> tuple[int, int, int]:
+    """The cheapest way to have used up i names and j operators: its cost, and where it comes from.
+
+    Of equal ones, that in which the last name is one too many: of two reshapes, the second is the helper of the
+    FULLY_CONNECTED behind it.
+    """
     steps = []
+    if i:
+        steps.append((cost[i - 1][j] + _EXTRA, i - 1, j))
     if i and j:
         penalty = 0 if fits(names[i - 1], ops[j - 1].opcode) else _MISFIT
         steps.append((cost[i - 1][j - 1] + penalty, i - 1, j - 1))
-    if i:
-        steps.append((cost[i - 1][j] + _EXTRA, i - 1, j))
     if j:
         steps.append((cost[i][j - 1] + _MISS, i, j - 1))
-    return steps
+    return min(steps, key=itemgetter(0))
 
 
 def fits(name: str, opcode: str) -> bool:
@@ -211,6 +219,7 @@ _BECOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Multiply": ("MUL",),
         "Sigmoid": ("LOGISTIC",),
         "Slice": ("SLICE", "STRIDED_SLICE", "SPLIT"),
+        "Square": ("MUL",),
         "Static Expand Dims": ("EXPAND_DIMS", "RESHAPE"),
         "Static Reshape": ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"),
         "Subtract": ("SUB",),

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgekit import strictjson
 from edgekit.backends.litert import PACKAGE
-from edgekit.errors import ProfileError
-from edgekit.profiling.ops.accounts import account, quietest_half
+from edgekit.console import printable
+from edgekit.errors import BundleError, InvalidManifestError, ProfileError
+from edgekit.profiling.ops.accounts import account, quietest
+from edgekit.profiling.ops.answer import INSTEAD, Answer
 from edgekit.profiling.ops.cutting import Cutter
 from edgekit.profiling.ops.events import assign, operator_times
 from edgekit.profiling.ops.litert_c import KERNEL_MODES, VERSION
@@ -29,7 +32,10 @@ BUDGET_S = 20.0
 TIMEOUT_S = BUDGET_S + 100.0
 """The first rounds may take longer than the budget; a child that still has not answered by then hangs."""
 
-INSTEAD = "ask for the method 'prefix', which works with every runtime"
+HALF = 0.5
+"""The share of the calls that counts: the quietest, as of the profiled runs."""
+
+COUNTS_IN_US = "LiteRT's profiler counts in whole microseconds"
 
 
 def require(backend: Backend, kernels: Kernels) -> None:
@@ -83,23 +89,19 @@ def profile_litert(
     return evaluate(ops, ask([sys.executable, "-P", "-m", "edgekit.profiling.ops.child"], message))
 
 
-def evaluate(ops: Sequence[OpView], answer: dict[str, Any]) -> OpsProfile:
+def evaluate(ops: Sequence[OpView], answer: Answer) -> OpsProfile:
     """Sums up what the child measured.
 
     Args:
         ops: The operators of the model.
-        answer: See `child.measure`.
+        answer: Of the child.
 
     Raises:
         ProfileError: The events do not belong to the model.
     """
-    events = [(kind, name, node) for kind, name, node in answer["events"]]
-    assigned = assign(ops, events)
-    runs_us = answer["elapsed_us"]
-    notes = [
-        f"LiteRT's own profiler, {len(runs_us):,} runs; it counts in microseconds, so that operators of about one "
-        "are rounded."
-    ]
+    assigned = assign(ops, answer.events)
+    times_ns = operator_times(answer.events, assigned.ops, answer.elapsed_us, len(ops))
+    notes = [f"{COUNTS_IN_US}, {len(answer.elapsed_us):,} runs: what takes about one or less is rounded."]
     if assigned.fused:
         names = ", ".join(f"{number} ({ops[number].title})" for number in assigned.fused)
         notes.append(f"Without a time of their own, done inside another operator: {names}.")
@@ -110,16 +112,16 @@ def evaluate(ops: Sequence[OpView], answer: dict[str, Any]) -> OpsProfile:
     return account(
         "litert",
         ops,
-        operator_times(events, assigned.ops, runs_us, len(ops)),
+        times_ns,
         assigned.delegates,
-        call_ns=quietest_half(answer["call_ns"]),
-        whole_ns=quietest_half(answer["whole_ns"]),
+        call_ns=quietest(answer.call_ns, HALF),
+        whole_ns=quietest(answer.whole_ns, HALF),
         notes=notes,
     )
 
 
-def ask(command: Sequence[str], message: bytes, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    """Runs a child process that answers a message on its stdin with a JSON object on its stdout.
+def ask(command: Sequence[str], message: bytes, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Runs a child process that answers a message on its stdin with the JSON of an `Answer` on its stdout.
 
     Args:
         command: The program and its arguments; a Python finds what this one finds.
@@ -144,15 +146,24 @@ def ask(command: Sequence[str], message: bytes, timeout_s: float = TIMEOUT_S) ->
         raise ProfileError(
             f"LiteRT's profiler {_death(done.returncode)}{_last_words(done.stderr)}", hint=INSTEAD
         )
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+    return read(done.stdout)
+
+
+def read(answer: bytes) -> Answer:
+    """Reads what the child wrote.
+
+    Raises:
+        ProfileError: An error that it tells of, or no sound answer.
+    """
+    if not answer:
         raise ProfileError("LiteRT's profiler gives no answer", hint=INSTEAD)
-    if "error" in answer:
-        raise ProfileError(f"LiteRT's profiler: {answer['error']}", hint=INSTEAD)
-    return answer
+    try:
+        value = strictjson.parse(answer, "what it says")
+        if isinstance(value, dict) and value.keys() == {"error"}:
+            raise ProfileError(f"LiteRT's profiler: {printable(str(value['error']))}", hint=INSTEAD)
+        return Answer.from_json(value)
+    except (BundleError, InvalidManifestError) as error:
+        raise ProfileError(f"LiteRT's profiler gives a broken answer: {error}", hint=INSTEAD) from None
 
 
 def _death(code: int) -> str:
@@ -167,4 +178,4 @@ def _death(code: int) -> str:
 def _last_words(stderr: bytes) -> str:
     lines = stderr.decode("utf-8", "replace").split("\n")
     said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {said[:200]}" if said else ""
+    return f": {printable(said[:200])}" if said else ""
