@@ -177,7 +177,7 @@ class OpTime(Record):
         opcode: Such as "CONV_2D".
         name: Of its first output tensor, escaped so that it prints.
         layer: As the training framework named it, as well as the tensor's name tells.
-        time_ns: What it takes in one inference;.
+        time_ns: What it takes in one inference.
         share: Of the sum of all, 0 to 1.
         macs: Multiplications with addition; None where the operator has no such notion.
         gmac_per_s: Billions of them a second.
