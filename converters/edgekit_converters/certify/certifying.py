@@ -193,9 +193,19 @@ def hold(certificate: Certificate) -> None:
     if faults:
         raise CertificateContractError(
             "\n".join(faults),
-            hint="look at what differs with --data and real samples; --tolerance says what else is allowed",
+            hint=_hint(certificate),
             report=certificate.to_json(),
         )
+
+
+def _hint(certificate: Certificate) -> str:
+    if any(not row.started for row in certificate.rows):
+        return "the runtime or the model needs what this processor or its system lacks: choose another target"
+    if any(
+        row.fault and row.board == HOST.name and row.expected == verdict.RECORDED for row in certificate.rows
+    ):
+        return "the golden answers in the bundle are not those of its model: convert the model again"
+    return "look at more samples with --data FILE; --tolerance KERNELS=LIMIT says what else is allowed"
 
 
 def with_certificate(bundle: UnverifiedBundle, certificate: Certificate) -> bytes:
@@ -213,7 +223,7 @@ def _run_all(
     """Runs the model everywhere, a few boards at a time."""
     jobs = [(each, runtime) for each in machines for runtime in each.board.runtimes]
     most = min(MOST_AT_ONCE, os.cpu_count() or 1)
-    progress.status(f"running {vectors.count} samples on {len(machines)} boards")
+    progress.status(f"running {vectors.count} samples on {', '.join(each.board.name for each in machines)}")
     with progress.bar("emulating", len(jobs)) as step, ThreadPoolExecutor(most) as pool:
         futures = [
             pool.submit(try_kernels, each, runtime, KERNELS[runtime], model, vectors, timeout_s)

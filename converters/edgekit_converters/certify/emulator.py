@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import select
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -72,15 +73,14 @@ class Machine:
     Attributes:
         board: Which.
         system: Its system.
-        overlay: The root folder that QEMU shows.
-        prefix: The words before a program's own.
+        executable: A script that runs the board's Python. Python takes it for its own path, so that it can start children:
+            without binfmt, no kernel starts a program of another processor by itself.
         emulator: QEMU and its version, or "none".
     """
 
     board: Board
     system: Sysroot
-    overlay: Path
-    prefix: tuple[str, ...]
+    executable: Path
     emulator: str
 
     def python(
@@ -104,7 +104,7 @@ class Machine:
         Raises:
             EmulatorError: It took too long, was ended from outside, or could not be started; with what it wrote.
         """
-        command = [*self.prefix, str(self.system.python), *map(str, words)]
+        command = [str(self.executable), *map(str, words)]
         with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
             variables = {
                 "PATH": "/usr/bin:/bin",
@@ -112,12 +112,11 @@ class Machine:
                 "TMPDIR": scratch,
                 "LANG": "C.UTF-8",
                 "PYTHONNOUSERSITE": "1",
+                "PYTHONHOME": str(self.system.root / "usr"),
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
                 "OPENBLAS_NUM_THREADS": "1",
                 **(environment or {}),
             }
-            if self.board.processor is None:
-                variables["PYTHONHOME"] = str(self.system.root / "usr")
             return run(command, variables, folder or Path(scratch), timeout_s, self.board.name)
 
 
@@ -136,22 +135,25 @@ def machine(board: Board, system: Sysroot, qemu_cpu: str | None = None) -> Itera
     native = board.processor is None and qemu_cpu is None and platform.machine() in ("x86_64", "AMD64")
     with tempfile.TemporaryDirectory(prefix="edgekit-board-") as name:
         overlay = Path(name)
+        executable = overlay / "edgekit-python"
         if native:
-            yield Machine(board, system, overlay, _loader(system), "none")
-            return
-        qemu = require_tool(QEMU[board.debian])
-        lay_over(system.root, overlay, board)
-        cpu = qemu_cpu or (board.processor.qemu if board.processor is not None else ANY_X86)
-        yield Machine(board, system, overlay, (qemu, "-cpu", cpu, "-L", str(overlay)), _version(qemu))
+            words, emulator = [*_loader(system), "--argv0"], "none"
+        else:
+            qemu = require_tool(QEMU[board.debian])
+            lay_over(system.root, overlay, board)
+            cpu = qemu_cpu or (board.processor.qemu if board.processor is not None else ANY_X86)
+            words, emulator = [qemu, "-cpu", cpu, "-L", str(overlay), "-0"], _version(qemu)
+        executable.write_text(
+            f'#!/bin/sh\nexec {shlex.join(words)} "$0" {shlex.quote(str(system.python))} "$@"\n'
+        )
+        executable.chmod(0o755)
+        yield Machine(board, system, executable, emulator)
 
 
-def _loader(system: Sysroot) -> tuple[str, ...]:
+def _loader(system: Sysroot) -> list[str]:
     """The system's own dynamic loader, which runs its programs without a chroot."""
-    loader = system.root / "usr/lib" / system.recipe.multiarch / "ld-linux-x86-64.so.2"
-    if not loader.exists():  # Debian 12 keeps it outside of /usr
-        loader = system.root / "lib" / system.recipe.multiarch / "ld-linux-x86-64.so.2"
-    places = (system.root / "lib" / system.recipe.multiarch, *system.libraries)
-    return str(loader), "--library-path", os.pathsep.join(map(str, places))
+    places = [system.root / "lib" / system.recipe.multiarch, *system.libraries]
+    return [str(places[0] / "ld-linux-x86-64.so.2"), "--library-path", os.pathsep.join(map(str, places))]
 
 
 def _version(qemu: str) -> str:

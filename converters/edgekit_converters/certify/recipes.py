@@ -9,7 +9,7 @@ from dataclasses import dataclass
 LITERT = "ai-edge-litert"
 TFLITE = "tflite-runtime"
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the folders that `sysroot` builds; a new number makes new ones."""
 
 

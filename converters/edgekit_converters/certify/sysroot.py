@@ -178,6 +178,9 @@ def _unpack(recipe: Recipe, root: Path) -> None:
             "they cannot be unpacked",
             None,
         )
+    for name in ("bin", "lib", "sbin"):  # Debian 13 has these links in a package that nothing here needs
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
     for link, target in recipe.links.items():
         (root / "usr/lib" / recipe.multiarch / link).symlink_to(target)
 

@@ -24,6 +24,9 @@ from edgekit_converters.certify.vectors import Vectors
 Base = Mapping[tuple[str, Kernels], tuple[np.ndarray, ...]]
 """(runtime, kernels) -> what x86-64 answered."""
 
+_QEMU_SAYS = "qemu: uncaught target signal"
+"""What QEMU writes of a signal that the row names already."""
+
 RECORDED, HOST_ANSWERS, ITSELF = "recorded", X86, "itself"
 
 
@@ -147,6 +150,7 @@ def _how(failure: Failure) -> str:
         how = "illegal instruction (SIGILL)"
     else:
         how = f"ended by {failure.signal}" if failure.signal else "failed"
-    last = failure.said.splitlines()[-1].strip() if failure.said else ""
+    lines = [line.strip() for line in failure.said.splitlines()]
+    last = next((line for line in reversed(lines) if line and not line.startswith(_QEMU_SAYS)), "")
     said = f": {last}" if last else ""
     return f"does not start: {how} while trying to {failure.step}{said}"
