@@ -12,6 +12,12 @@ from board_kinds import EMULATED, VARIABLE, Board, Emulation, build_wheel, requi
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state store of each test's own: no test reads or writes that of the machine."""
+    monkeypatch.setenv("EDGEKIT_STATE", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of edgekit."""
