@@ -58,18 +58,18 @@ def test_outputs_of_another_kind_are_refused(wrong: np.ndarray) -> None:
 
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_a_step_limit_is_inclusive(step: int, allowed: int) -> None:
-    fault = find_fault(Difference(step == 0, step, 1.0), Tolerance(steps=allowed))
+    fault = find_fault(Difference(step == 0, step, 1.0), Tolerance(steps=allowed), 2)
     assert (fault is None) == (step <= allowed)
 
 
 def test_a_share_is_asked_of_scores_and_steps_of_all_else() -> None:
     share = Tolerance(top1=0.99)
-    assert find_fault(Difference(False, 200, 0.99), share) is None
-    assert find_fault(Difference(False, 1, 0.98), share) == (
-        "of another opinion too often: top-1 agrees in 98 %, and at least 99 is asked"
+    assert find_fault(Difference(False, 200, 0.99), share, 50) is None
+    assert find_fault(Difference(False, 1, 0.98), share, 50) == (
+        "of another opinion too often: top-1 agrees in 98 % of 50 samples, and at least 99 is asked"
     )
-    assert find_fault(Difference(False, 16, None), share) is None
-    assert find_fault(Difference(False, 17, None), share) == "off by 17 int8 steps, and 16 allowed"
+    assert find_fault(Difference(False, 16, None), share, 50) is None
+    assert find_fault(Difference(False, 17, None), share, 50) == "off by 17 int8 steps, and 16 allowed"
 
 
 def test_tolerances_are_read_and_written_alike() -> None:
@@ -168,6 +168,20 @@ def test_a_program_that_died_has_no_figures_and_a_sentence() -> None:
     )
     assert plain.fault is not None
     assert plain.fault.endswith("failed while trying to open the model: ValueError: no")
+
+
+def test_reference_kernels_that_lack_an_operator_everywhere_are_no_fault_of_a_board() -> None:
+    refused = Failure(None, "open the model", "ValueError: Registration failed.")
+    rows = [
+        judge().row(board, "ai-edge-litert", "2.3.0", "reference", refused, {})
+        for board in ("x86-64", "raspberry-pi-4")
+    ]
+    assert [(row.started, row.fault) for row in rows] == [(False, None), (False, None)]
+    base = {("ai-edge-litert", "reference"): SAME.outputs}
+    assert judge().row("raspberry-pi-4", "ai-edge-litert", "2.3.0", "reference", refused, base).fault  # type: ignore[arg-type]
+    assert judge().row("raspberry-pi-4", "ai-edge-litert", "2.3.0", "builtin", refused, {}).fault
+    died = Failure("SIGILL", "open the model", "")
+    assert judge().row("raspberry-pi-4", "ai-edge-litert", "2.3.0", "reference", died, {}).fault
 
 
 def test_nothing_to_compare_with_is_a_fault() -> None:

@@ -36,6 +36,7 @@ TIMEOUT_S = 600.0
 """How long one program on a board may take: a MobileNet of 224x224 takes seconds a sample under QEMU."""
 
 MOST_AT_ONCE = 2
+FEW_SAMPLES = 100
 
 STANDARD = ("raspberry-pi-zero-2-w", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "linux-armhf")
 """The targets that ``--prepare`` means where none is named."""
@@ -199,12 +200,14 @@ def hold(certificate: Certificate) -> None:
 
 
 def _hint(certificate: Certificate) -> str:
-    if any(not row.started for row in certificate.rows):
+    if any(row.fault and not row.started for row in certificate.rows):
         return "the runtime or the model needs what this processor or its system lacks: choose another target"
     if any(
         row.fault and row.board == HOST.name and row.expected == verdict.RECORDED for row in certificate.rows
     ):
         return "the golden answers in the bundle are not those of its model: convert the model again"
+    if certificate.golden + certificate.data < FEW_SAMPLES:
+        return f"a share of so few samples says little: name {FEW_SAMPLES} or more with --data FILE"
     return "look at more samples with --data FILE; --tolerance KERNELS=LIMIT says what else is allowed"
 
 

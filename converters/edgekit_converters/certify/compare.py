@@ -140,14 +140,20 @@ def _agreement(expected: np.ndarray, given: np.ndarray) -> float:
     return float((np.take_along_axis(expected, place, -1)[..., 0] == expected.max(-1)).mean())
 
 
-def find_fault(difference: Difference, tolerance: Tolerance) -> str | None:
-    """What is wrong with answers, in words that follow "is"; None where nothing is."""
+def find_fault(difference: Difference, tolerance: Tolerance, samples: int) -> str | None:
+    """What is wrong with answers, in words that follow "is"; None where nothing is.
+
+    Args:
+        difference: How far they are from what was expected.
+        tolerance: What is allowed.
+        samples: How many there were, for the words.
+    """
     if tolerance.top1 is not None:
         if difference.top1_agreement is not None:
             if difference.top1_agreement >= tolerance.top1:
                 return None
             agreed, asked = f"{difference.top1_agreement * 100:.4g}", f"{tolerance.top1 * 100:.4g}"
-            return f"of another opinion too often: top-1 agrees in {agreed} %, and at least {asked} is asked"
+            return f"of another opinion too often: top-1 agrees in {agreed} % of {samples} samples, and at least {asked} is asked"
         tolerance = WITHOUT_SCORES
     assert tolerance.steps is not None
     if difference.max_step <= tolerance.steps:

@@ -55,7 +55,7 @@ def certify_microcontroller(
             fault = f"{where}: does not run{how}: {found.error}"
         elif found.bit_exact is not None and found.max_step is not None:
             difference = Difference(found.bit_exact, found.max_step, found.top1_agreement)
-            why = find_fault(difference, tolerance)
+            why = find_fault(difference, tolerance, found.samples)
             fault = None if why is None else f"{where}: is {why}"
         rows.append(
             Row(

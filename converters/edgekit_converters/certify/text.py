@@ -38,7 +38,7 @@ def _cells(row: Row) -> tuple[object, ...]:
     allowed = row.tolerance.replace("%", " % top-1") if "%" in row.tolerance else _steps(int(row.tolerance))
     return (
         row.board, row.runtime, row.kernels, starts, exact, row.max_step, top1, allowed,
-        "BROKEN" if row.fault else "",
+        "BROKEN" if row.fault else "" if row.started else "lacks an operator",
     )  # fmt: skip
 
 
