@@ -153,7 +153,8 @@ def find_fault(difference: Difference, tolerance: Tolerance, samples: int) -> st
             if difference.top1_agreement >= tolerance.top1:
                 return None
             agreed, asked = f"{difference.top1_agreement * 100:.4g}", f"{tolerance.top1 * 100:.4g}"
-            return f"of another opinion too often: top-1 agrees in {agreed} % of {samples} samples, and at least {asked} is asked"
+            often = f"top-1 agrees in {agreed} % of {samples} samples, and at least {asked} is asked"
+            return f"of another opinion too often: {often}"
         tolerance = WITHOUT_SCORES
     assert tolerance.steps is not None
     if difference.max_step <= tolerance.steps:
