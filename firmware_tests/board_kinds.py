@@ -185,7 +185,8 @@ class SshBoard:
         quoted = shlex.quote(where)
         self.shell(f"rm -rf {quoted} && mkdir {quoted} && tar -x -C {quoted}", _tar(files or {}))
         words = [f"{self.folder}/venv/bin/{argv[0]}", *argv[1:]]
-        done = self.try_shell(f"cd {quoted} && exec {shlex.join(words)}")
+        # Not the shell's last word, or it would be replaced, and ssh says 255 of whatever ends by a signal.
+        done = self.try_shell(f"cd {quoted} || exit 127; {shlex.join(words)}; exit $?")
         code = done.returncode if done.returncode <= 128 else 128 - done.returncode
         return Outcome(code, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
