@@ -180,3 +180,46 @@ def test_an_interrupted_certify_writes_nothing_and_leaves_nothing_running(tmp_pa
     assert list(tmp_path.iterdir()) == []
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not any(str(tmp_path).encode() in words for words in commands)
+
+
+def test_samples_of_the_users_are_run_after_the_golden_ones(tmp_path: Path) -> None:
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.full((8, 8, 1), 80 * number, np.uint8))
+    files = sorted(tmp_path.glob("*.npy"))
+    out = tmp_path / "out.edgekit"
+    code, _, said = certify(DIGITS.path, "--target", "linux-x86_64", "-o", out, "--data", *files)
+    assert code == 0, said
+    samples = json.loads(bytes(read_unverified(out.read_bytes()).members["certificate.json"]))["samples"]
+    assert (samples["golden"], samples["data"]) == (3, 3)
+    assert samples["files"] == ["0.npy", "1.npy", "2.npy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (("unexpected", "--target", "linux-x86_64"), 2, "UsageError"),
+        (("--target", "linux-x86_64", "--data", "missing.npy"), 1, "BadSampleError"),
+        (("--target", "coral-usb-accelerator"), 1, "CertifyError"),
+        (("--tolerance", "xnnpack=many"), 1, "CertifyError"),
+        (("--target", "linux-x86_64", "-o", "missing/out.edgekit"), 1, "OutputError"),
+    ],
+)
+def test_bad_words_end_with_an_error_and_change_nothing(
+    tmp_path: Path, words: tuple[str, ...], code: int, kind: str
+) -> None:
+    bundle = tmp_path / "b.edgekit"
+    bundle.write_bytes(DIGITS.data)
+    found, answer, _ = certify(bundle, *words)
+    assert (found, answer["error"]["kind"]) == (code, kind)
+    assert list(tmp_path.iterdir()) == [bundle]
+    assert bundle.read_bytes() == DIGITS.data
+
+
+def test_a_signed_bundle_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    signed = tmp_path / "signed.edgekit"
+    members = read_unverified(DIGITS.data).members
+    signed.write_bytes(write_bundle({**members, "signature.json": b"{}\n"}))
+    code, answer, _ = certify(signed, "--target", "raspberry-pi-4")
+    assert (code, answer["error"]["kind"]) == (1, "CertifyError")
+    assert "signed already" in answer["error"]["message"]
+    assert "certify first" in answer["error"]["hint"]

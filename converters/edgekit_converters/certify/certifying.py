@@ -21,7 +21,7 @@ from edgekit_converters.certify.certificate import CERTIFICATE, BoardRecord, Cer
 from edgekit_converters.certify.compare import TOLERANCES, Tolerance, scores_of
 from edgekit_converters.certify.emulator import Machine, machine
 from edgekit_converters.certify.microcontrollers import certify_microcontroller, is_microcontroller
-from edgekit_converters.certify.recipes import RECIPES, Recipe
+from edgekit_converters.certify.recipes import LITERT, RECIPES, Recipe
 from edgekit_converters.certify.sysroot import Sysroot, prepare
 from edgekit_converters.certify.trial import Answers, Failure, try_kernels
 from edgekit_converters.certify.vectors import Vectors, collect, data_files
@@ -206,6 +206,8 @@ def _hint(certificate: Certificate) -> str:
         row.fault and row.board == HOST.name and row.expected == verdict.RECORDED for row in certificate.rows
     ):
         return "the golden answers in the bundle are not those of its model: convert the model again"
+    if all(row.kernels == "builtin" and row.runtime == LITERT for row in certificate.rows if row.fault):
+        return "edgekit itself runs LiteRT on XNNPACK; if your app does too, say --tolerance builtin=90%"
     if certificate.golden + certificate.data < FEW_SAMPLES:
         return f"a share of so few samples says little: name {FEW_SAMPLES} or more with --data FILE"
     return "look at more samples with --data FILE; --tolerance KERNELS=LIMIT says what else is allowed"

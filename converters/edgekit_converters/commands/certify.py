@@ -36,6 +36,7 @@ The systems of the boards are built once, into $EDGEKIT_CACHE or ~/.cache/edgeki
 
 @click.command(epilog=EPILOG)
 @click.argument("bundle", type=click.Path(), required=False)
+@click.argument("more", metavar="", nargs=-1)
 @click.option(
     "--target",
     "targets",
@@ -47,8 +48,8 @@ The systems of the boards are built once, into $EDGEKIT_CACHE or ~/.cache/edgeki
 @click.option(
     "--data",
     multiple=True,
-    metavar="FILE",
-    help="Raw samples beside the golden ones, as edgekit run takes them; may be said again.",
+    metavar="FILE...",
+    help="Raw samples beside the golden ones, as edgekit run takes them: several files, or said again.",
 )
 @click.option(
     "--output", "-o", type=click.Path(), metavar="FILE", help="The bundle to write. Default: BUNDLE itself."
@@ -73,6 +74,7 @@ The systems of the boards are built once, into $EDGEKIT_CACHE or ~/.cache/edgeki
 def certify(
     context: click.Context,
     bundle: str | None,
+    more: tuple[str, ...],
     targets: tuple[str, ...],
     device_dirs: tuple[str, ...],
     data: tuple[str, ...],
@@ -96,6 +98,10 @@ def certify(
     from edgekit_converters.certify.compare import parse_tolerances
     from edgekit_converters.progress import Progress
 
+    if more and not data:  # the files that a shell makes of --data photos/*.jpg
+        raise click.UsageError(
+            f"Got unexpected extra argument{'s' * (len(more) > 1)} ({' '.join(more)})", context
+        )
     folders = device_folders(device_dirs)
     progress = Progress(console.status, console.progress)
     if prepare and bundle is None:
@@ -113,7 +119,7 @@ def certify(
     request = Request(
         targets=targets or unverified.manifest.targets,
         device_dirs=folders,
-        data=data,
+        data=(*data, *more),
         tolerances=allowed,
         timeout_s=timeout,
     )
