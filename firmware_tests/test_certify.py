@@ -223,3 +223,17 @@ def test_a_signed_bundle_is_refused_before_anything_is_run(tmp_path: Path) -> No
     assert (code, answer["error"]["kind"]) == (1, "CertifyError")
     assert "signed already" in answer["error"]["message"]
     assert "certify first" in answer["error"]["hint"]
+
+
+def test_microcontrollers_stand_in_the_same_table(tmp_path: Path) -> None:
+    pytest.importorskip("tflite_micro", reason="the extra 'micro' is not installed")
+    pytest.importorskip("ethosu", reason="the extra 'ethos-u' is not installed")
+    words = ("--target", "cortex-m55", "--target", "ethos-u55-128", "-o", tmp_path / "out.edgekit")
+    code, answer, said = certify(DIGITS.path, *words)
+    assert code == 0, said
+    rows = [row for row in answer["results"] if row["board"] == "cortex-m55"]
+    assert [row["kernels"] for row in rows] == ["reference", "builtin"]
+    assert all(set(row) == KEYS and row["bit_exact"] for row in rows)
+    (estimate,) = answer["estimates"]
+    assert estimate["board"] == "ethos-u55-128"
+    assert estimate["cycles"] > 0
