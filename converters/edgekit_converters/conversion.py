@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.arrays import write_arrays
 from edgekit.bundle import GOLDEN, MANIFEST, MODEL, REFERENCE, write_bundle
-from edgekit.errors import AccuracyContractError, DataError, EdgekitError
+from edgekit.errors import AccuracyContractError, DataError, EdgekitError, UnsupportedModelError
 from edgekit.files import write_atomically
 from edgekit.firewall import check_variant
 from edgekit.strictjson import dump
@@ -25,6 +25,15 @@ from edgekit_converters.labels import FROM_FOLDER, check_labels, folder_labels
 from edgekit_converters.manifests import make_manifest
 from edgekit_converters.metrics import Metric
 from edgekit_converters.metrics.classification import TopK, class_count
+from edgekit_converters.micro.export import (
+    Export,
+    export,
+    file_names,
+    folder_beside,
+    refuse_occupied,
+    write_export,
+)
+from edgekit_converters.micro.source import from_bundle
 from edgekit_converters.progress import SILENT, Progress
 from edgekit_converters.quantize.pipeline import Int8Model, Samples, keep_quantized, quantize_model
 from edgekit_converters.reference import OFFSET, reference_histograms
@@ -36,6 +45,7 @@ from edgekit_converters.worker import Worker
 from edgekit_targets.catalog import load_target
 from edgekit_targets.forecast import forecast
 from edgekit_targets.ops import view
+from edgekit_targets.target import Kind
 from edgekit_targets.tflite import read_graph
 
 
@@ -54,7 +64,8 @@ def convert(
         model: Path of a .keras, .h5, SavedModel or .tflite, or a `keras.Model`, a `tf.function` or a concrete function.
         target: Name of the device, such as "raspberry-pi-4".
         calibration: Where the calibration samples are: a path, ``file.py:function``, or a function that yields samples.
-        output: The bundle to write; None writes nothing and only reports.
+        output: The bundle to write; None writes nothing and only reports. For a microcontroller, cats.edgekit gets its
+            C sources in the folder cats_c beside it.
         progress: Is told how far the work has come.
         **words: Any other field of `edgekit_converters.request.Request`, such as ``range=(-1, 1)`` or
             ``evaluation="test/"``.
@@ -84,10 +95,14 @@ class Conversion:
     Attributes:
         report: What was measured.
         bundle: The bytes of the bundle, as they were written to `Request.output`.
+        sources: The C sources that were written beside it; for microcontrollers only.
+        no_sources: Why there are none, although the target is a microcontroller; else None.
     """
 
     report: Report
     bundle: bytes
+    sources: Export | None = None
+    no_sources: UnsupportedModelError | None = None
 
 
 def run(request: Request, progress: Progress = SILENT) -> Conversion:
@@ -95,6 +110,10 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
     target = load_target(request.target, request.device_dirs)
     request = replace(request, target=target.name)
     settled = settle(request)
+    sources_folder = None
+    if target.kind is Kind.MICROCONTROLLER and request.output is not None:
+        sources_folder = folder_beside(request.output)
+        refuse_occupied(sources_folder, file_names(request.bundle_name))
     compiler = compiler_of(target) if request.compile else None
     if compiler is not None:
         compiler.find()  # a compiler that is missing must not cost a conversion
@@ -138,6 +157,8 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
     )
     _hold_contract(request, report)
     bundle = _pack(report, variants, histograms, golden)
+    if sources_folder is not None:
+        return _with_sources(request, report, bundle, sources_folder, progress)
     if request.output is not None:
         write_atomically(request.output, bundle)
     return Conversion(report, bundle)
@@ -255,6 +276,24 @@ def _hold_contract(request: Request, report: Report) -> None:
         + "give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
         report=report.to_json(),
     )
+
+
+def _with_sources(
+    request: Request, report: Report, bundle: bytes, folder: Path, progress: Progress
+) -> Conversion:
+    """Writes a bundle for a microcontroller and its C sources: both, or none.
+
+    Where TensorFlow Lite Micro lacks an operator the bundle is written alone, as the forecast in it says the same.
+    """
+    assert request.output is not None
+    progress.status("writing C sources")
+    try:
+        sources = export(from_bundle(bundle))
+    except UnsupportedModelError as error:
+        write_atomically(request.output, bundle)
+        return Conversion(report, bundle, no_sources=error)
+    write_export(folder, sources.files, {request.output: bundle})
+    return Conversion(report, bundle, sources)
 
 
 def _pack(

@@ -49,8 +49,12 @@
     │   └── NotInt8Error             the audit found something that is not int8
     ├── CompilerError                a vendor's compiler refuses the model or fails
     │   └── CompilerNotFoundError    it is not installed
+    ├── CertifyError                 a bundle cannot be certified
+    │   ├── SysrootError             the system of an emulated board cannot be built
+    │   └── EmulatorError            an emulator hung, was ended from outside, or left no answer
     └── ContractError                exit code 3
         ├── AccuracyContractError    int8 loses more than --max-drop allows
+        ├── CertificateContractError a board does not start, or answers otherwise than is allowed
         └── ForecastContractError    --strict, and an operator does not surely run on the accelerator
 """
 
@@ -74,6 +78,8 @@ __all__ = [
     "BadSignatureError",
     "BrokenCommandError",
     "BundleError",
+    "CertificateContractError",
+    "CertifyError",
     "CompilerError",
     "CompilerNotFoundError",
     "ContractError",
@@ -82,6 +88,7 @@ __all__ = [
     "DowngradeError",
     "DynamicShapeError",
     "EdgekitError",
+    "EmulatorError",
     "FileMismatchError",
     "ForecastContractError",
     "InputError",
@@ -109,6 +116,7 @@ __all__ = [
     "SimulatedFaultError",
     "SourceError",
     "StateError",
+    "SysrootError",
     "TrustError",
     "TrustRequiredError",
     "UnknownModelError",
@@ -307,6 +315,18 @@ class CompilerNotFoundError(CompilerError):
     """The compiler is not installed."""
 
 
+class CertifyError(EdgekitError):
+    """A bundle cannot be certified."""
+
+
+class SysrootError(CertifyError):
+    """The system of an emulated board cannot be built."""
+
+
+class EmulatorError(CertifyError):
+    """An emulator hung, was ended from outside, or left no answer."""
+
+
 class ContractError(EdgekitError):
     """A measured result breaks a contract that the user set.
 
@@ -325,6 +345,10 @@ class ContractError(EdgekitError):
 
 class AccuracyContractError(ContractError):
     """The int8 model loses more accuracy than --max-drop allows."""
+
+
+class CertificateContractError(ContractError):
+    """A board does not start a bundle, or its answers differ by more than is allowed."""
 
 
 class ForecastContractError(ContractError):

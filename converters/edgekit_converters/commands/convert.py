@@ -64,7 +64,8 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
         "--output, -o": {
             "type": click.Path(),
             "metavar": "FILE",
-            "help": "The bundle to write. Default: the model's name with .edgekit, in this folder.",
+            "help": "The bundle to write. Default: the model's name with .edgekit, in this folder. "
+            "For a microcontroller, NAME.edgekit gets its C sources in NAME_c beside it.",
         },
         "--compile": {
             "is_flag": True,
@@ -230,6 +231,8 @@ def convert(model: str, **words: Any) -> None:
     else:
         click.echo(conversion.report.render())
         click.echo(f"\nwrote {output}, {len(conversion.bundle) / 1000:.1f} kB")
+        if conversion.sources is not None or conversion.no_sources is not None:
+            click.echo(_sources_line(conversion, output))
 
 
 def default_output(model: str) -> str:
@@ -238,9 +241,28 @@ def default_output(model: str) -> str:
     return f"{(path.name if path.is_dir() else path.stem) or 'model'}.edgekit"
 
 
+def _sources_line(conversion: Conversion, output: Path) -> str:
+    """Where the C sources are and how they are made anew, or why there are none."""
+    from edgekit_converters.micro.export import folder_beside
+
+    sources = conversion.sources
+    if sources is None:
+        error = conversion.no_sources
+        assert error is not None
+        advice = "" if error.hint is None else f" (hint: {error.hint})"
+        return f"no C sources: {console.printable(str(error))}{advice}"
+    folder = folder_beside(output)
+    arena = f"an arena of {sources.arena.bytes:,} bytes, {len(sources.operators)} operators"
+    return f"wrote {folder}, C sources: {arena}; anew with: edgekit export-c {output} -o {folder}"
+
+
 def _as_json(conversion: Conversion, output: Path) -> dict[str, object]:
     import hashlib
 
+    from edgekit_converters.micro.export import folder_beside
+
     digest = hashlib.sha256(conversion.bundle).hexdigest()
-    facts = {"bundle": str(output), "sha256": digest, "bytes": len(conversion.bundle)}
+    facts: dict[str, object] = {"bundle": str(output), "sha256": digest, "bytes": len(conversion.bundle)}
+    if conversion.sources is not None:
+        facts["c_sources"] = conversion.sources.to_json(folder_beside(output))
     return facts | conversion.report.to_json()
