@@ -141,20 +141,33 @@ def differing_integers(
     return wrong, total
 
 
-def allocations(session: edgekit.Session, shape: tuple[int, ...], calls: int = 1000) -> tuple[int, int]:
-    """What one call of `run_quantized` holds at most while it runs, and what it returns, in bytes, by tracemalloc."""
-    x = np.zeros(shape, np.int8)
+def allocations(model: bytes, session: edgekit.Session) -> tuple[int, int, int]:
+    """What one call holds at most while it runs, by hand and by edgekit, and what it returns, in bytes (tracemalloc)."""
+    bare = Bare(model)
+    x = np.zeros(bare.shape, np.int8)
+
+    def by_hand(x: np.ndarray) -> Any:
+        bare.interpreter.set_tensor(bare.given, x)
+        bare.interpreter.invoke()
+        return bare.interpreter.get_tensor(bare.answer)
+
+    hand, _ = _held(by_hand, x)
+    own, returned = _held(session.run_quantized, x)
+    return hand, own, returned
+
+
+def _held(call: Callable[[np.ndarray], Any], x: np.ndarray, calls: int = 1000) -> tuple[int, int]:
     for _ in range(100):
-        session.run_quantized(x)
+        call(x)
     most = returned = 0
     tracemalloc.start()
     try:
-        kept: list[object] = [session.run_quantized(x)]
+        kept: list[object] = [call(x)]
         for _ in range(calls):
             kept[0] = None
             before, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
-            kept[0] = session.run_quantized(x)
+            kept[0] = call(x)
             after, peak = tracemalloc.get_traced_memory()
             most, returned = max(most, peak - before), max(returned, after - before)
     finally:

@@ -141,9 +141,10 @@ def _operators(small: Path, large: Path, work: Path) -> Iterator[Line]:
 
 def _allocations(bundle: Path) -> Iterator[Line]:
     with _open(bundle) as session:
-        most, returned = hot_path.allocations(session, session.manifest.inputs[0].shape)
+        hand, own, returned = hot_path.allocations(_model(bundle), session)
     bar = "run_quantized: nothing allocated but the result"
-    yield bar, f"at most {most} B during a call, {returned} B returned", most <= returned
+    figure = f"{own} B held at most in a call that returns {returned} B; by hand {hand} B"
+    yield bar, figure, own <= hand
 
 
 def _endurance(bundle: Path, runs: int) -> Iterator[Line]:

@@ -191,5 +191,11 @@ def _passed_on(bundle: VerifiedBundle, store: StateStore, device: str, fallback:
 
 
 def _identity(bundle: VerifiedBundle) -> str:
-    """What the record names: what was signed, which covers every member; else the whole file."""
-    return bundle.payload_digest or bundle.digest
+    """What the record names: what was signed, which covers every member; else the whole file, by BLAKE2b-256."""
+    if bundle.payload_digest is not None:
+        return bundle.payload_digest
+    try:
+        from _blake2 import blake2b  # as hashlib has it, which loads OpenSSL first: 3 ms
+    except ImportError:
+        from hashlib import blake2b
+    return blake2b(bundle.data, digest_size=32).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock  # threading's own Lock; importing that costs 0.4 ms
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ class Engine:
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         # Empty once it is closed. Nothing else holds the interpreter, so that its memory is then free.
         self._calls: list[Any] = [interpreter.set_input, interpreter.invoke, interpreter.output]
 
@@ -106,11 +106,13 @@ class Engine:
             return (
                 self.infer_quantized
             )  # wider integers may have the other byte order, which no runtime checks
-        lock, calls, long_way = self._lock, self._calls, self.infer_quantized
+        acquire, release = self._lock.acquire, self._lock.release  # "with" would make an object at each call
+        calls, long_way = self._calls, self.infer_quantized
         given, answered = self.inputs[0].index, self.outputs[0].index
 
         def infer_one(x: Any) -> Quantized:
-            with lock:
+            acquire()
+            try:
                 try:
                     set_input, invoke, output = calls  # a ValueError once it is closed
                     set_input(given, x)  # a ValueError for everything but the model's very dtype and shape
@@ -120,6 +122,8 @@ class Engine:
                     invoke()
                     answer: NDArray[Any] = output(answered)
                     return answer
+            finally:
+                release()
             return long_way(x)  # which takes it, or says why not
 
         return infer_one

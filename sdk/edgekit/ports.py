@@ -11,13 +11,15 @@ from edgekit.feeding import Feeder
 from edgekit.preprocess import image_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
     from edgekit.backends import TensorDetails
     from edgekit.manifest import TensorSpec
+
+    Feed = Callable[[NDArray[Any]], NDArray[Any]]
 
 QUANTIZED = ("int8", "uint8")
 
@@ -29,7 +31,7 @@ class Input:
         spec: What the manifest says of it.
         index: The runtime's number for it.
         name: The name that applications use.
-        feed: Turns a raw sample into the model's integers; for one thread at a time.
+        feed: Turns a raw sample into the model's integers; for one thread at a time. Its tables are made at first use.
         size: Height and width that an image of another size is stretched to; None where nothing is resized.
     """
 
@@ -39,11 +41,15 @@ class Input:
         self.spec = spec
         self.index = index
         self.name = spec.name
-        self.feed = Feeder(spec)
+        self.feed: Feed = self._first_feed
         self.size: tuple[int, int] | None = None
         if spec.preprocessing is not None and spec.preprocessing.resize is not None:
             geometry = image_geometry(spec.shape, spec.layout)
             self.size = None if geometry is None else (geometry.height, geometry.width)
+
+    def _first_feed(self, raw: NDArray[Any]) -> NDArray[Any]:
+        self.feed = Feeder(self.spec)
+        return self.feed(raw)
 
     def fit(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Stretch an image of another size to the model's, where the manifest says how.

@@ -79,7 +79,9 @@ _HINTS: dict[type, dict[str, Any]] = {}
 def _hints(record: type[Record]) -> dict[str, Any]:
     """The annotations of a record's fields, evaluated once."""
     if record not in _HINTS:
-        hints = get_type_hints(record)
+        hints: Mapping[str, Any] = record.__annotations__
+        if any(isinstance(hint, str) for hint in hints.values()):  # "from __future__ import annotations"
+            hints = get_type_hints(record)
         _HINTS[record] = {field.name: hints[field.name] for field in fields(record)}
     return _HINTS[record]
 
