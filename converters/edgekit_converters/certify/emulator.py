@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.endings import signal_name
 from edgekit.errors import EmulatorError
 from edgekit_converters.certify.boards import Board
 from edgekit_converters.certify.fakes import lay_over
@@ -229,14 +230,6 @@ def _has_ended(pid: int, timeout_s: float) -> bool:
         return bool(poller.poll(timeout_s * 1000))
     finally:
         os.close(descriptor)
-
-
-def signal_name(number: int) -> str:
-    """Such as "SIGILL"."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
 
 
 def _all_of(descriptor: int) -> bytes:

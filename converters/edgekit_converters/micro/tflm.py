@@ -7,7 +7,6 @@ same integers (its project says bit-exact). Each run is a process of its own, so
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.endings import signal_name
 from edgekit.errors import CompilerError, InputError, MissingExtraError
 from edgekit_converters.compilers.process import Finished, run_tool
 from edgekit_targets.memory import Planner, plan_arena
@@ -171,5 +171,5 @@ def _outcome(runtime: str, finished: Finished, folder: Path) -> MicroRun:
             return MicroRun(runtime, outputs, said["arena_bytes"], None, None)
         words = f": {finished.last_words}" if finished.output.strip() else ""
         return MicroRun(runtime, None, None, None, f"{said['error']}{words}")
-    ended = signal.Signals(-finished.code).name if finished.code < 0 else None
+    ended = signal_name(-finished.code) if finished.code < 0 else None
     return MicroRun(runtime, None, None, ended, f"{ended or _ENDED_EARLY}: {finished.last_words}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgekit.endings import last_words, signal_name
 from edgekit.errors import DeviceError
 
 STEPS = {
@@ -106,13 +106,12 @@ def read_report(code: int | None, said: bytes, words: bytes) -> Report:
         if isinstance(entry, dict):
             entries |= entry
     error = entries.get("error")
-    lines = words.decode("utf-8", "replace").split("\n")
     return Report(
         step=str(entries.get("step", "import")),
         code=code,
         error=(str(error[0]), str(error[1])) if isinstance(error, list) and len(error) == 2 else None,
         library=str(entries.get("library", "")),
-        last_words=next((line.strip() for line in reversed(lines) if line.strip()), ""),
+        last_words=last_words(words),
     )
 
 
@@ -136,7 +135,7 @@ def explain(report: Report, runtime: str, library: str, device: str, timeout_s: 
         )
     if report.code < 0:
         return DeviceError(
-            f"{pair} end the process ({_signal(-report.code)}) while {step}: they do not fit each other",
+            f"{pair} end the process ({signal_name(-report.code)}) while {step}: they do not fit each other",
             hint=f"install a pair that is known to work: {_known_pairs(device)}",
         )
     kind, message = report.error or ("exit", report.last_words or f"exit code {report.code}")
@@ -156,13 +155,6 @@ def explain(report: Report, runtime: str, library: str, device: str, timeout_s: 
         f"{pair} fail while {step}: {message}",
         hint=f"compile the model again, or install a pair that is known to work: {_known_pairs(device)}",
     )
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _missing(message: str, device: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 
 from edgekit.backends.tinymodel import TinyTensor, write_model
+from edgekit.endings import signal_name
 
 TIMEOUT_S = 60.0
 """TensorFlow takes 4 s to import on a workstation, and ten times that from the memory card of a small board."""
@@ -106,7 +106,7 @@ def read_smoke(code: int, said: str, words: str) -> Smoke:
     if error is not None:
         return Smoke(runtime, kernels, str(error), None if hint is None else str(hint))
     if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        name = signal_name(-code)
         return Smoke(
             runtime, kernels, f"{runtime or 'the runtime'} ended the process with {name}", None, name
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from edgekit import errors
+from edgekit.endings import last_words, signal_name
 from edgekit.errors import EdgekitError, InvalidManifestError, ProfileError, WorkerCrashedError
 from edgekit.profiling.child import Measured, Request
 
@@ -63,13 +63,9 @@ def rebuilt(kind: str, message: str, hint: str | None) -> EdgekitError:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"failed with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
+    return f"was killed by {signal_name(-code)}"
 
 
 def _last_words(output: bytes) -> str:
-    lines = output.decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f": {said[-1][:200]}" if said else ""
+    said = last_words(output)
+    return f": {said[:200]}" if said else ""

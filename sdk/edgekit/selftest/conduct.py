@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgekit import errors
+from edgekit.endings import signal_name
 from edgekit.errors import EdgekitError, SelfTestError
 from edgekit.selftest.planning import Planned, planned
 from edgekit.selftest.report import SelfTestReport
@@ -191,10 +191,7 @@ def _explain(ended: Ended, timeout_s: float) -> SelfTestError:
 
 
 def _signal(number: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    name = signal_name(number)
     reasons = {
         "SIGXCPU": "too much processor time",
         "SIGKILL": "killed, perhaps because the machine ran out of memory",

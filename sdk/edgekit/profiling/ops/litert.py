@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import strictjson
 from edgekit.backends.litert import PACKAGE
 from edgekit.console import printable
+from edgekit.endings import last_words, signal_name
 from edgekit.errors import BundleError, InvalidManifestError, ProfileError
 from edgekit.profiling.ops.accounts import account, quietest
 from edgekit.profiling.ops.answer import INSTEAD, Answer
@@ -169,13 +169,9 @@ def read(answer: bytes) -> Answer:
 def _death(code: int) -> str:
     if code > 0:
         return f"ended with exit code {code}"
-    try:
-        return f"died of {signal.Signals(-code).name}"
-    except ValueError:
-        return f"died of signal {-code}"
+    return f"died of {signal_name(-code)}"
 
 
 def _last_words(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "replace").split("\n")
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = last_words(stderr)
     return f": {printable(said[:200])}" if said else ""
