@@ -30,7 +30,6 @@ def program(text: str, tmp_path: Path, timeout_s: float = 60) -> Ended:
 def test_what_a_program_wrote_and_how_it_ended(tmp_path: Path) -> None:
     ended = program("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)", tmp_path)
     assert (ended.code, ended.stdout, ended.stderr, ended.fault) == (7, b"out\n", b"err\n", None)
-    assert ended.peak_kib > 1000
 
 
 @pytest.mark.parametrize("name", ["SIGILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE"])

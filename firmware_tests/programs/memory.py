@@ -1,13 +1,19 @@
 """Prints the peak of resident memory in KiB, after 50 runs and after 2,000 more: ``memory.py BUNDLE INPUTS.npz``."""
 
 import json
-import resource
 import sys
 import warnings
 
 import numpy as np
 
 import edgekit
+
+
+def peak_kib():
+    """Of this program alone: getrusage counts what the process was before it became this program, too."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
 
 warnings.simplefilter("ignore")  # that the bundle runs unsigned
 sample = np.load(sys.argv[2])["input.0"][0]
@@ -16,5 +22,5 @@ with edgekit.load(sys.argv[1], trust=edgekit.UNSIGNED) as model:
     for runs in (50, 2000):
         for _ in range(runs):
             model.run_quantized(sample)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks.append(peak_kib())
 print(json.dumps(peaks))

@@ -117,7 +117,14 @@ def open_store(state: State) -> StateStore:
     """
     from edgekit.state import StateStore
 
-    return state if isinstance(state, StateStore) else StateStore(state)
+    if isinstance(state, StateStore):
+        return state
+    if not isinstance(state, (str, os.PathLike, type(None))):
+        raise StateError(
+            f"state is a folder or a StateStore, and is {type(state).__name__}",
+            hint="give the path of a folder",
+        )
+    return StateStore(state)
 
 
 def _store(state: State, *, needed: bool) -> StateStore | None:

@@ -121,7 +121,15 @@ def read_unverified(data: bytes, limits: BundleLimits = DEFAULT_LIMITS) -> Unver
     """
     data = bytes(data)  # a bytearray could change after the checks; for bytes this is no copy
     _refuse_other_files(data)
-    members = archive.read_archive(data, limits.archive)
+    try:
+        members = archive.read_archive(data, limits.archive)
+    except MalformedBundleError as error:
+        if MANIFEST.encode() in data:
+            raise
+        raise MalformedBundleError(
+            f"not a bundle but another ZIP archive: {error}",
+            hint="a Keras model, perhaps? edgekit convert MODEL makes a bundle of it",
+        ) from None
     for name, content in members.items():
         if len(content) > limits.of(name):
             sizes = f"{len(content):,} bytes; at most {limits.of(name):,} are accepted"

@@ -124,7 +124,7 @@ def _rows(
 def _raw(value: Any, spec: TensorSpec) -> NDArray[Any]:
     """A raw value as an array, read from its file where a path was given."""
     if not isinstance(value, (str, os.PathLike)):
-        return np.asarray(value)
+        return _array(value, spec)
     preprocessing = spec.preprocessing
     if preprocessing is None or preprocessing.source != "image" or preprocessing.color is None:
         raise InputError(
@@ -140,9 +140,27 @@ def _raw(value: Any, spec: TensorSpec) -> NDArray[Any]:
     return read_image(Path(value), size, preprocessing.resize, preprocessing.color)
 
 
+def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
+    """What numpy makes of a value, if that is numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(
+            f"the input '{spec.name}' takes one array, and these values have different shapes: {error}",
+            hint="a batch holds samples of one size; run others one by one",
+        ) from error
+    if array.dtype.kind in "OUS":
+        given = "None" if value is None else f"{type(value).__name__} of {array.dtype}"
+        raise InputError(
+            f"the input '{spec.name}' takes numbers, and got {given}",
+            hint="did a camera or a file give nothing? Paths are run one at a time",
+        )
+    return array
+
+
 def _exactly(value: Any, spec: TensorSpec) -> NDArray[Any]:
     """An array of the model's own integers, for one sample or several; nothing is converted."""
-    array = np.asarray(value)
+    array = _array(value, spec)
     fits = array.shape == spec.shape[1:] or (array.ndim > 0 and array.shape[1:] == spec.shape[1:])
     if array.dtype != spec.dtype or not fits:
         raise InputError(

@@ -79,7 +79,10 @@ class StateStore:
             wait_s: Seconds to wait for another process that is writing.
             disk: The system calls of the write sequence.
         """
-        self.folder = os.path.abspath(default_folder() if folder is None else os.fspath(folder))
+        named = default_folder() if folder is None else os.fspath(folder)
+        if "\0" in named:
+            raise StateError("the folder of the state has a NUL in its name", hint="name another")
+        self.folder = os.path.abspath(named)
         self._floors = DurableFile(self.folder, "floors.json", limit=_LIMIT, wait_s=wait_s, disk=disk)
         self._passed = DurableFile(self.folder, "passed.json", limit=_LIMIT, wait_s=wait_s, disk=disk)
 
@@ -192,7 +195,11 @@ def _decode(data: bytes, what: str, path: str) -> object:
             f"{path} was written by a later edgekit (schema {document['schema']}; this one knows {SCHEMA})"
         )
         raise StateError(newer, hint="install that edgekit again")
-    if what not in document or _encode(what, document[what]) != data:
+    try:
+        is_sound = what in document and _encode(what, document[what]) == data
+    except ValueError:  # half of a surrogate pair, which no UTF-8 can hold
+        is_sound = False
+    if not is_sound:
         raise StateError(f"{path} is damaged: its checksum does not match", hint=BROKEN)
     return document[what]
 

@@ -98,9 +98,25 @@ def test_stored_samples_have_their_batch_axis() -> None:
         np.zeros((1, 3), np.int8),
         np.int8(1),
         np.zeros((1, 1, 2), np.int8),
-        "x.npy",
     ],
 )
 def test_stored_samples_are_not_converted(given: Any) -> None:
     with pytest.raises(InputError, match=r"the input 'x' takes int8 of shape \(1, 2\)"):
         stored_samples(given, [spec((1, 2))])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([np.zeros(2), None], "different shapes"),
+        ([[1.0, 2.0], [3.0]], "different shapes"),
+        (None, "takes numbers, and got None"),
+        (["a.jpg", "b.jpg"], "takes numbers, and got list of <U5"),
+    ],
+)
+def test_what_is_no_array_is_named(given: Any, message: str) -> None:
+    for taken in (raw_samples, stored_samples):
+        with pytest.raises(InputError, match="the input 'x'") as caught:
+            taken(given, [spec((1, 2))])
+        assert message in str(caught.value)
+        assert caught.value.hint

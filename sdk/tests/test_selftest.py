@@ -26,7 +26,7 @@ from edgekit.errors import MalformedModelError, SelfTestError, SessionError
 from edgekit.manifest import GoldenRecord, Manifest
 from edgekit.selftest import landlock
 from edgekit.selftest.conduct import self_test
-from edgekit.selftest.golden import Golden, expected
+from edgekit.selftest.golden import Expected, Golden, compare, expected
 from edgekit.selftest.planning import planned, record_key
 from edgekit.selftest.process import run
 from edgekit.selftest.sandbox import environment, rules_for, search_path
@@ -424,3 +424,12 @@ def test_a_record_is_for_one_bundle_runtime_and_kind_of_device(make: Make) -> No
     ]
     assert len({key, *others}) == 5
     assert record_key("ab", "r 1", "k", "usb:0") == record_key("ab", "r 1", "k", "usb:1")
+
+
+def test_differences_beyond_64_bits_are_differences() -> None:
+    least, none = np.array([[-(2**63)]]), np.array([[0]])
+    with pytest.raises(SelfTestError, match="golden input 0: output 'index'"):
+        compare(Expected((none,), exact=True, tolerance=0), [least], ["index"], "litert")
+    close = np.array([[2**62 + 1]])
+    with pytest.raises(SelfTestError):
+        compare(Expected((np.array([[2**62]]),), exact=True, tolerance=0), [close], ["index"], "litert")

@@ -28,6 +28,7 @@ from edgekit.errors import (
     UntrustedKeyError,
 )
 from edgekit.selftest import conduct
+from edgekit.selftest.planning import Planned
 from edgekit.session import Session
 from edgekit.state import StateStore
 from edgekit.trust import UnsignedBundleWarning, resolve
@@ -282,3 +283,52 @@ def test_the_bytes_that_were_checked_are_the_bytes_that_run(
 def spoilt_members(data: bytes) -> dict[str, bytes]:
     members = {name: bytes(content) for name, content in read_unverified(data).members.items()}
     return {**members, "model.tflite": members["model.tflite"].replace(b"edgekit test", b"edgekit evil")}
+
+
+@pytest.mark.parametrize("state", ["a\0b", 4, object()])
+def test_a_state_that_is_no_folder_is_a_state_error(signed: Path, key: Path, state: Any) -> None:
+    with pytest.raises(StateError) as caught:
+        edgekit.load(signed, trust=key, state=state)
+    assert caught.value.hint
+
+
+def test_a_store_that_holds_half_a_character_is_a_state_error(
+    signed: Path, key: Path, state_folder: Path
+) -> None:
+    state_folder.mkdir(mode=0o700, exist_ok=True)
+    floors = state_folder / "floors.json"
+    floors.write_bytes(
+        b'{\n  "checksum": "00000000",\n  "floors": {\n    "\\ud800": 1\n  },\n  "schema": 1\n}\n'
+    )
+    floors.chmod(0o600)
+    with pytest.raises(StateError):
+        edgekit.load(signed, trust=key)
+
+
+def test_a_session_on_another_device_than_was_tested_is_closed(
+    golden_file: Callable[..., Path], dense: Any, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_signed(golden_file(dense), key_of("maker"))
+    edgekit.load(path, trust=key).close()
+    monkeypatch.setattr("edgekit.admission._passed_on", lambda *_: "usb:0")
+    with pytest.raises(SelfTestError, match="ran on usb:0, and the session would run on cpu"):
+        edgekit.load(path, trust=key)
+
+
+def test_a_self_test_on_another_runtime_does_not_count(
+    golden_file: Callable[..., Path], dense: Any, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edgekit.selftest.conduct.planned",
+        lambda *_, **__: Planned("tflite-runtime 2.14.0", "builtin", "cpu"),
+    )
+    with pytest.raises(SelfTestError, match="the session would run on tflite-runtime"):
+        edgekit.load(write_signed(golden_file(dense), key_of("maker")), trust=key)
+
+
+def test_a_key_that_lies_in_two_files_has_the_hints_of_both(tmp_path: Path) -> None:
+    pem = key_of("maker").public.pem
+    (tmp_path / "a.pem").write_bytes(pem)
+    (tmp_path / "b.pem").write_bytes(pem.replace(b"\n", b"\r\n"))
+    (merged,) = edgekit.Trust.read(tmp_path).keys
+    assert len(merged.hints) == 2

@@ -48,13 +48,11 @@ class Ended:
         code: Its exit code; negative for a signal.
         stdout: What it wrote there.
         stderr: Likewise.
-        peak_kib: The most memory that it had in use, the emulator's included, in KiB.
     """
 
     code: int
     stdout: bytes
     stderr: bytes
-    peak_kib: int
 
     @property
     def fault(self) -> str | None:
@@ -199,7 +197,7 @@ def run(
         finally:  # before it is reaped, so that the number cannot be another process's by now
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            _, status, usage = os.wait4(process.pid, 0)  # which alone tells how much memory it had
+            _, status = os.waitpid(process.pid, 0)
             code = process.returncode = os.waitstatus_to_exitcode(status)
         written = [_all_of(file.fileno()) for file in (out, err)]
     said = tail(*written)
@@ -214,7 +212,7 @@ def run(
             f"{where}: the emulator was ended from outside, by {signal_name(-code)}{told}",
             hint="the system may have run out of memory: close other programs and try again",
         )
-    return Ended(code, written[0], written[1], usage.ru_maxrss)
+    return Ended(code, written[0], written[1])
 
 
 def _without_core_dumps() -> None:

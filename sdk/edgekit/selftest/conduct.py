@@ -61,6 +61,11 @@ def self_test(
     ended = _run_child(bundle, plan, threads, timeout_s, golden.count)
     said, outputs = _read_answer(ended, bundle.manifest, golden.count, timeout_s)
     runtime, kernels = str(said.get("runtime")), str(said.get("kernels"))
+    if (runtime, kernels) != (plan.runtime, plan.kernels):
+        raise SelfTestError(
+            f"the self-test ran on {runtime} ({kernels}), and the session would run on {plan.runtime} ({plan.kernels})",
+            hint="let the application and its child processes find the same runtime: PYTHONPATH, a virtual environment",
+        )
     wanted = expected(golden, bundle.manifest, runtime=runtime, kernels=kernels, device=plan.device)
     largest = compare(wanted, outputs, [spec.name for spec in bundle.manifest.outputs], runtime)
     return SelfTestReport(
@@ -129,7 +134,7 @@ def _read_answer(
     line, newline, rest = ended.said.partition(b"\n")
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not newline or not isinstance(said, dict):
         raise _explain(ended, timeout_s)
@@ -155,13 +160,15 @@ def _layers(said: Mapping[str, object]) -> tuple[str, ...]:
 
 def _rebuilt(error: Mapping[str, object]) -> EdgekitError:
     """An error of the child as the same class here, where it is one of edgekit's plain ones."""
-    kind, message, hint = str(error.get("kind")), str(error.get("message")), error.get("hint")
+    from edgekit.console import printable
+
+    kind, message, hint = str(error.get("kind")), printable(str(error.get("message"))), error.get("hint")
     if kind == "MemoryError":
         return _out_of_memory()
     found: object = getattr(errors, kind, None) if kind in errors.__all__ else None
     if not (isinstance(found, type) and issubclass(found, EdgekitError) and "__init__" not in vars(found)):
         found = SelfTestError
-    return found(message, hint=hint if isinstance(hint, str) else None)
+    return found(message, hint=printable(hint) if isinstance(hint, str) else None)
 
 
 def _out_of_memory() -> SelfTestError:
@@ -172,7 +179,13 @@ def _out_of_memory() -> SelfTestError:
 
 def _explain(ended: Ended, timeout_s: float) -> SelfTestError:
     """An error for a child that did not come through."""
-    words = [line.strip() for line in ended.words.decode("utf-8", "replace").splitlines() if line.strip()]
+    from edgekit.console import printable
+
+    words = [
+        printable(line.strip())
+        for line in ended.words.decode("utf-8", "replace").splitlines()
+        if line.strip()
+    ]
     last = f": {words[-1][:200]}" if words else ""
     if ended.overflow:
         return SelfTestError("the self-test's process said more than it was asked for", hint=_NOT_THIS_MODEL)

@@ -163,7 +163,11 @@ def compare(wanted: Expected, given: Sequence[NDArray[Any]], names: Sequence[str
 
     largest = 0
     for name, ours, theirs in zip(names, given, wanted.outputs, strict=True):
-        apart = np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).reshape(len(theirs), -1).max(axis=1)
+        # As float64: the difference of two int64 can leave their range, and the sign of none is needed.
+        apart = (
+            np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).reshape(len(theirs), -1).max(axis=1)
+        )
+        apart = np.where((ours != theirs).reshape(len(theirs), -1).any(axis=1), np.maximum(apart, 1), apart)
         worst = int(apart.argmax())
         largest = max(largest, int(apart[worst]))
         if apart[worst] > wanted.tolerance:

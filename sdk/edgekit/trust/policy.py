@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgekit.errors import (
@@ -52,7 +52,7 @@ class Trust:
     names: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", tuple(dict.fromkeys(_keys(self.keys))))
+        object.__setattr__(self, "keys", _merged(_keys(self.keys)))
         for field in ("revoked_keys", "revoked_digests", "targets", "names"):
             value = getattr(self, field)
             if value is not None:
@@ -218,6 +218,14 @@ def _keys(value: object) -> tuple[PublicKey, ...]:
             hint='read them from files: edgekit.Trust.read("release.pub.pem")',
         )
     return keys
+
+
+def _merged(keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+    """Each key once, with the hints of all files that it was in: they may differ by their line ends."""
+    hints: dict[PublicKey, frozenset[str]] = {}
+    for key in keys:
+        hints[key] = hints.get(key, frozenset()) | key.hints
+    return tuple(replace(key, hints=merged) for key, merged in hints.items())
 
 
 def _texts(value: object, field: str) -> frozenset[str]:

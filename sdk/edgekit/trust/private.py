@@ -58,11 +58,12 @@ class PrivateKey:
         try:
             key = load_pem_private_key(data, passphrase)
         except TypeError:  # cryptography's word for a passphrase that is missing, or not needed
-            needed = (
-                "needs a passphrase" if passphrase is None else "is not encrypted, and a passphrase was given"
-            )
-            hint = "--passphrase-file or --passphrase-env gives one; without them it is asked for"
-            raise KeyFileError(f"{origin}: the key {needed}", hint=hint) from None
+            if passphrase is None:
+                hint = "--passphrase-file or --passphrase-env gives one; without them it is asked for"
+                raise KeyFileError(f"{origin}: the key needs a passphrase", hint=hint) from None
+            message = f"{origin}: the key is not encrypted, and a passphrase was given"
+            hint = "leave --passphrase-file or --passphrase-env out"
+            raise KeyFileError(message, hint=hint) from None
         except (ValueError, UnsupportedAlgorithm):
             what = (
                 "is damaged"
