@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -42,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        os.environ["EDGEKIT_STATE"] = str(work / "state")  # so that nothing of it stays on this machine
         small, large = _digits(work), _mobilenet(options.data, work)
         lines = [
             *_calls(small, large, options.rounds),

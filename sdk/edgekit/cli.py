@@ -11,7 +11,7 @@ import click
 
 from edgekit import console
 from edgekit.commands import SUMMARIES, InstalledCommand, installed_commands
-from edgekit.errors import BrokenCommandError, ContractError, EdgekitError
+from edgekit.errors import BrokenCommandError, ContractError, EdgekitError, OutputError
 from edgekit.version import __version__
 
 EXIT_REFUSED = 1
@@ -83,7 +83,8 @@ class EdgekitGroup(click.Group):
         except click.Abort:
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
-            sys.exit(report(error, as_json=_wants_json(words)))
+            lost = _lost_output() if isinstance(error, OSError) else None
+            sys.exit(report(lost or error, as_json=lost is None and _wants_json(words)))
         sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> int:
@@ -161,8 +162,30 @@ def report(error: Exception, *, as_json: bool) -> int:
         said: dict[str, object] = {"error": {"kind": kind, "message": message, "hint": hint}}
         if isinstance(error, ContractError) and error.report is not None:
             said["report"] = error.report
-        console.print_json(said)
+        try:
+            console.print_json(said)
+        except OSError:
+            lost = _lost_output()
+            if lost is not None:
+                _say(lost, str(lost), lost.hint)
     return code
+
+
+def _lost_output() -> OutputError | None:
+    """Whether stdout takes no more, as on a full disk; what is left for it is then thrown away.
+
+    Python keeps what it could not write, and would try again, and fail with a traceback, at its end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+        reason = (problem.strerror or str(problem)).lower()
+        hint = "make room on the disk, or send the output elsewhere"
+        return OutputError(f"cannot write the output: {reason}", hint=hint)
+    return None
 
 
 def _usage_kind(error: click.ClickException) -> str:

@@ -95,6 +95,29 @@ def ensure_writable(path: Path) -> None:
         raise cannot_write(path, problem) from None
 
 
+def refuse_inputs(path: Path, taken: Mapping[Path, str]) -> None:
+    """Refuses an output that is one of the files that are read.
+
+    Args:
+        path: Where the output shall go.
+        taken: Path of a file that is read -> what it is, such as "the bundle".
+
+    Raises:
+        OutputError: It is one of them, under this name or another.
+    """
+    for other, what in taken.items():
+        if is_same_file(path, other):
+            raise OutputError(f"cannot write {path}: it is {what}", hint="choose another name")
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names are one file, or would be."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
 def _refuse_special(path: Path) -> None:
     """Refuses a path that no rename may replace; a missing file is fine."""
     if path.name in ("", ".."):
@@ -114,13 +137,14 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True, mode: i
     """Writes a file so that, whatever happens, `path` holds all of it or what it held before.
 
     The bytes go to a hidden file in the same folder, reach the disk, and then take the name; the new name
-    reaches the disk before this returns. Where `path` is a symbolic link, the link is replaced.
+    reaches the disk before this returns. Where `path` is a symbolic link, the link is replaced. A file that is
+    replaced hands its permissions on.
 
     Args:
         path: The file to write; its folder must exist.
         data: All of it.
         overwrite: False refuses to replace a file, even one that appears meanwhile.
-        mode: Less the umask, as open() has it: a result is as readable as any other file of this user.
+        mode: Of a new file, less the umask, as open() has it: a result is as readable as any other of this user.
 
     Raises:
         OutputError: It cannot be written there, or exists and must not be overwritten.
@@ -129,7 +153,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = True, mode: i
         _refuse_special(path)
         temporary = _temporary(path)
         try:
-            write_through(temporary, data, mode)
+            _write_staged(temporary, path, data, mode)
             _publish(temporary, path, overwrite)
             sync_folder(path.parent)
         finally:
@@ -157,7 +181,7 @@ def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
         for path, data in contents.items():
             _refuse_special(path)
             staged[path] = _temporary(path)
-            write_through(staged[path], data)
+            _write_staged(staged[path], path, data)
         with contextlib.ExitStack() as tidy, contextlib.ExitStack() as undo:
             for path, temporary in staged.items():
                 restore = _keep_old(path, tidy)
@@ -189,6 +213,21 @@ def _keep_old(path: Path, tidy: contextlib.ExitStack) -> Callable[[], object]:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".edgekit-{os.urandom(8).hex()}.tmp")
+
+
+def _write_staged(temporary: Path, path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Writes what shall take a path's name, with the permissions of the regular file that has it."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        write_through(temporary, data, mode)
+        return
+    kept = stat.S_IMODE(status.st_mode) & 0o777
+    write_through(temporary, data, kept)  # less the umask: at no time may more users read it
+    with contextlib.suppress(OSError):  # FAT knows no permissions
+        temporary.chmod(kept)
 
 
 def write_through(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.admission import admit
 from edgekit.bundle import DEFAULT_LIMITS, read_unverified
-from edgekit.errors import BundleError, StateError, TrustError
+from edgekit.errors import BundleError, SelfTestError, TrustError
 from edgekit.files import read_capped
 from edgekit.session import Session
 
@@ -70,7 +70,12 @@ def load(
     session = Session(admitted.bundle, **options, screened=admitted.screened)
     try:
         admitted.settle()
-    except StateError:
+        if admitted.screened not in (None, session.device):  # an Edge TPU came or went in between
+            raise SelfTestError(
+                f"the self-test ran on {admitted.screened}, and the session would run on {session.device}",
+                hint="load it again, or say which device is meant: device=...",
+            )
+    except BaseException:  # an interrupt, too: settling may wait for another process that writes
         session.close()
         raise
     return session

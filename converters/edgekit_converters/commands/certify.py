@@ -92,7 +92,7 @@ def certify(
     """
     from pathlib import Path
 
-    from edgekit.files import ensure_writable
+    from edgekit.files import ensure_writable, refuse_inputs
     from edgekit_converters.certify.certifying import Request
     from edgekit_converters.certify.certifying import certify as run
     from edgekit_converters.certify.compare import parse_tolerances
@@ -116,6 +116,7 @@ def certify(
         return
     place = Path(output or bundle)
     ensure_writable(place)
+    refuse_inputs(place, {Path(name): "one of the samples" for name in (*data, *more)})
     request = Request(
         targets=targets or unverified.manifest.targets,
         device_dirs=folders,

@@ -91,13 +91,17 @@ def check(
     from pathlib import Path
 
     from edgekit.errors import ForecastContractError
-    from edgekit.files import ensure_writable
+    from edgekit.files import ensure_writable, refuse_inputs
     from edgekit_converters.check import check as run
     from edgekit_converters.check import hold_strict
     from edgekit_converters.progress import Progress
 
     if page is not None:
         ensure_writable(Path(page))
+        code = words["custom_objects"]
+        refuse_inputs(
+            Path(page), {Path(model): "the model"} | ({Path(code): "the code of the model"} if code else {})
+        )
     found = run(_request(model, **words), Progress(console.status, console.progress))
     if page is not None:
         _write_page(found, page)

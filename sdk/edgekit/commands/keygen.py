@@ -45,14 +45,12 @@ def keygen(
       edgekit sign cats.edgekit --key keys/release.key.pem
       edgekit run cats.edgekit photo.jpg --trust keys/release.pub.pem
     """  # noqa: D301 -- click keeps the lines after \b as they are
-    from pathlib import Path
-
     from edgekit.trust.keys import CURVES
     from edgekit.trust.private import PrivateKey
 
     if no_passphrase and (passphrase_file is not None or passphrase_env is not None):
         raise click.UsageError("--no-passphrase excludes --passphrase-file and --passphrase-env")
-    private, public = Path(f"{output}.key.pem"), Path(f"{output}.pub.pem")
+    private, public = _names(output)
     _refuse_existing(private, public)
     passphrase = given_passphrase(passphrase_file, passphrase_env)
     if passphrase is None and not no_passphrase:
@@ -74,6 +72,26 @@ def keygen(
     click.echo(console.printable(f"{private}: the private key, for this machine alone"))
     click.echo(console.printable(f"{public}: the public key, for every device that shall trust it"))
     click.echo(f"fingerprint: {key.public.fingerprint} ({chosen.name})")
+
+
+def _names(output: str) -> tuple[Path, Path]:
+    """The private and the public file of a name, which may be that of either file.
+
+    Raises:
+        OutputError: It is no name, or that of a folder.
+    """
+    from pathlib import Path
+
+    from edgekit.errors import OutputError
+
+    name = output
+    for ending in (".key.pem", ".pub.pem"):
+        if output.endswith(ending):
+            name = output.removesuffix(ending)
+    if name.rpartition("/")[2] in ("", ".", "..") or Path(name).is_dir():
+        hint = "give the name that both files shall begin with, such as -o keys/release"
+        raise OutputError(f"cannot write keys to {output!r}: it names no file", hint=hint)
+    return Path(f"{name}.key.pem"), Path(f"{name}.pub.pem")
 
 
 def _refuse_existing(private: Path, public: Path) -> None:

@@ -11,6 +11,8 @@ from edgekit import console
 from edgekit.commands.passphrase import ask_passphrase, given_passphrase, passphrase_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgekit.trust.signing import Signer
 
 
@@ -48,13 +50,17 @@ def sign(
 
     from edgekit.archive import DEFAULT_LIMITS
     from edgekit.errors import BundleError, TrustError
-    from edgekit.files import ensure_writable, read_capped, write_atomically
+    from edgekit.files import ensure_writable, read_capped, refuse_inputs, write_atomically
     from edgekit.trust.signing import sign_bundle
 
     # In place means the file itself, also where a symbolic link leads to it.
     target = Path(os.path.realpath(bundle)) if output is None else Path(output)
     data = read_capped(Path(bundle), DEFAULT_LIMITS.total)
     ensure_writable(target)
+    secrets = ((key, "the key"), (passphrase_file, "the file with the passphrase"))
+    refuse_inputs(target, {Path(name): what for name, what in secrets if name is not None})
+    if output is not None:
+        _refuse_other_files(target)
     with _signer(key, given_passphrase(passphrase_file, passphrase_env)) as signer:
         try:
             signed = sign_bundle(data, signer, replace=replace)
@@ -82,6 +88,25 @@ def sign(
     )
     click.echo(f"key fingerprint: {signed.signer}")
     click.echo(f"payload digest:  {signed.payload_digest}")
+
+
+def _refuse_other_files(target: Path) -> None:
+    """Refuses to replace a file that is no bundle: somebody mistook the name.
+
+    Raises:
+        OutputError: There is such a file.
+    """
+    from edgekit.bundle import read_unverified
+    from edgekit.errors import BundleError, OutputError
+    from edgekit.files import read_capped
+
+    if not target.exists():
+        return
+    try:
+        read_unverified(read_capped(target))
+    except BundleError:
+        hint = "choose another name, or remove that file first"
+        raise OutputError(f"cannot write {target}: it is there already, and is no bundle", hint=hint) from None
 
 
 def _signer(key: str, passphrase: str | None) -> AbstractContextManager[Signer]:

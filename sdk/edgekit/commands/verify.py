@@ -10,7 +10,6 @@ from edgekit import console
 from edgekit.commands.opening import state_option
 
 if TYPE_CHECKING:
-    from edgekit.bundle import UnverifiedBundle
     from edgekit.trust import Trust, VerifiedBundle
     from edgekit.trust.keys import PublicKey
 
@@ -43,11 +42,18 @@ def verify(
       edgekit verify cats.edgekit --trust release.pub.pem
       edgekit verify cats.edgekit --trust /etc/edgekit/trust.d --self-test
     """  # noqa: D301 -- click keeps the lines after \b as they are
-    from edgekit.admission import open_store, refuse_below_floor, run_self_test
-    from edgekit.errors import BundleError, MalformedModelError, TrustError
+    from pathlib import Path
 
+    from edgekit.admission import open_store, refuse_below_floor, run_self_test
+    from edgekit.bundle import read_unverified
+    from edgekit.errors import BundleError, MalformedModelError, TrustError
+    from edgekit.files import read_capped
+
+    if device != "auto" and not self_test:
+        raise click.UsageError("--device needs --self-test")
+    data = read_capped(Path(bundle))
     try:
-        unverified = _read(bundle)
+        unverified = read_unverified(data)
         pinned = _trust(trust)
         verified = pinned.check(unverified)
         floor = refuse_below_floor(verified, store := open_store(state))
@@ -69,16 +75,6 @@ def verify(
         )
     else:
         click.echo(_as_text(bundle, verified, key, checks))
-
-
-def _read(bundle: str) -> UnverifiedBundle:
-    from pathlib import Path
-
-    from edgekit.archive import DEFAULT_LIMITS
-    from edgekit.bundle import read_unverified
-    from edgekit.files import read_capped
-
-    return read_unverified(read_capped(Path(bundle), DEFAULT_LIMITS.total))
 
 
 def _trust(path: str | None) -> Trust:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import OutputError
-from edgekit.files import ensure_writable, write_all_atomically
+from edgekit.files import ensure_writable, is_same_file, refuse_inputs, write_all_atomically
 
 if TYPE_CHECKING:
     from edgekit.profiling.compare import Comparison
@@ -42,11 +41,9 @@ class Outputs:
         """
         for path in self._paths():
             ensure_writable(path)
-            for other, what in taken.items():
-                if _is_same(path, other):
-                    raise OutputError(f"cannot write {path}: it is {what}", hint="choose another name")
+            refuse_inputs(path, taken)
         for path, other in combinations(self._paths(), 2):
-            if _is_same(path, other):
+            if is_same_file(path, other):
                 raise OutputError(f"cannot write two things to {path}", hint="give each its own name")
 
     def write(self, profile: Profile, comparison: Comparison | None) -> tuple[Path, ...]:
@@ -78,11 +75,3 @@ class Outputs:
 
     def _paths(self) -> Iterator[Path]:
         yield from (path for path in (self.profile, self.html, self.trace) if path is not None)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two names are one file, or would be."""
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them is not there
-        return os.path.realpath(one) == os.path.realpath(other)
