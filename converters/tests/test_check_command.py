@@ -148,6 +148,23 @@ def test_refusals(
     assert message in parsed(result)["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["model.tflite", "link", "cats.edgekit"])
+def test_the_model_is_not_replaced_by_the_page(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path, chain("RELU"), "model.tflite")
+    bundled(tmp_path, chain("RELU")).rename("cats.edgekit")
+    Path("link").symlink_to("model.tflite")
+    model = "model.tflite" if name == "link" else name
+    before = Path(model).read_bytes()
+    result = run(model, "--target", CORAL, "--html", name, "--json")
+    assert result.exit_code == 1
+    assert parsed(result)["error"]["message"] == f"cannot write {name}: it is the model"
+    assert Path(model).read_bytes() == before
+    assert Path("link").is_symlink()
+
+
 def test_the_page_is_written_whole(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     model: Net = chain("RELU", "HARD_SWISH")

@@ -83,8 +83,9 @@ class EdgekitGroup(click.Group):
         except click.Abort:
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
-            lost = _lost_output() if isinstance(error, OSError) else None
-            sys.exit(report(lost or error, as_json=lost is None and _wants_json(words)))
+            if isinstance(error, OSError) and _is_of_output(error):
+                sys.exit(report(_give_up_output(error), as_json=False))
+            sys.exit(report(error, as_json=_wants_json(words)))
         sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> int:
@@ -164,28 +165,32 @@ def report(error: Exception, *, as_json: bool) -> int:
             said["report"] = error.report
         try:
             console.print_json(said)
-        except OSError:
-            lost = _lost_output()
-            if lost is not None:
+        except OSError as problem:
+            lost = _give_up_output(problem)
+            if not isinstance(problem, BrokenPipeError):
                 _say(lost, str(lost), lost.hint)
     return code
 
 
-def _lost_output() -> OutputError | None:
-    """Whether stdout takes no more, as on a full disk; what is left for it is then thrown away.
+def _is_of_output(error: OSError) -> bool:
+    """Whether it comes from writing a command's output, all of which goes through click.echo."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step is not None and step.tb_frame.f_code is click.echo.__code__
+
+
+def _give_up_output(problem: OSError) -> OutputError:
+    """Throws away what stdout does not take, as on a full disk, and makes the error that says so.
 
     Python keeps what it could not write, and would try again, and fail with a traceback, at its end.
     """
-    try:
-        sys.stdout.flush()
-    except OSError as problem:
-        sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(sink, sys.stdout.fileno())
-        os.close(sink)
-        reason = (problem.strerror or str(problem)).lower()
-        hint = "make room on the disk, or send the output elsewhere"
-        return OutputError(f"cannot write the output: {reason}", hint=hint)
-    return None
+    sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
+    reason = (problem.strerror or str(problem)).lower()
+    hint = "make room on the disk, or send the output elsewhere"
+    return OutputError(f"cannot write the output: {reason}", hint=hint)
 
 
 def _usage_kind(error: click.ClickException) -> str:

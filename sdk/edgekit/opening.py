@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.admission import admit
 from edgekit.bundle import DEFAULT_LIMITS, read_unverified
-from edgekit.errors import BundleError, SelfTestError, TrustError
+from edgekit.errors import BundleError, SelfTestError, SessionError, StateError, TrustError
 from edgekit.files import read_capped
 from edgekit.session import Session
 
@@ -39,7 +39,7 @@ def load(
             than keys; or `edgekit.UNSIGNED`, written out, to run a bundle of unproven origin. There is no default.
         device: "auto" (the Edge TPU where the bundle was compiled for one, else the CPU), "cpu", "usb", "usb:N",
             "pci", "pci:N", or an `edgekit.Simulation`.
-        threads: Threads for one inference; None leaves it to the runtime.
+        threads: Threads for one inference, 1 to 1024; None leaves it to the runtime.
         fallback: Whether the CPU may run the int8 model of the bundle where the Edge TPU cannot be used. The
             session and its results then say why, in `fallback`.
         state: Where the device remembers security epochs and self-tests: a folder or a `StateStore`. None takes
@@ -48,16 +48,27 @@ def load(
             "always" or "never". A `Simulation` is not tested.
 
     Raises:
-        BundleError: The file is not a canonical bundle, or has a newer format.
+        BundleError: The file is not a canonical bundle, or has a newer format, or `path` is no path.
         TrustError: Trust was not given, or cannot be established; each reason is a class of its own.
         KeyFileError: A key cannot be read.
-        StateError: The bundle is signed, and the state store cannot be used.
+        StateError: The bundle is signed, and the state store cannot be used; or `state` is no such thing.
         MalformedModelError: The firewall refuses the model; no runtime has seen it.
         RuntimeNotFoundError: No TFLite runtime is installed.
         DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
-        SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
-            manifest describes.
+        SessionError: The runtime refuses the model or is too old for it, the model is not the one that the
+            manifest describes, or another argument makes no sense.
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise BundleError(
+            f"a bundle is loaded from a path, and got {type(path).__name__}",
+            hint='edgekit.load("model.edgekit", trust="release.pub.pem")',
+        )
+    if state is not None and not isinstance(state, (str, os.PathLike)):
+        _require_store(state)
+    if threads is not None:
+        from edgekit.arguments import MOST_THREADS, whole
+
+        threads = whole("threads", threads, 1, most=MOST_THREADS, error=SessionError)
     data = read_capped(path, DEFAULT_LIMITS.archive.total)
     options: dict[str, Any] = {"device": device, "threads": threads, "fallback": fallback}
     try:
@@ -79,3 +90,13 @@ def load(
         session.close()
         raise
     return session
+
+
+def _require_store(state: object) -> None:
+    from edgekit.state import StateStore
+
+    if not isinstance(state, StateStore):
+        raise StateError(
+            f"state is a folder or a StateStore, and got {type(state).__name__}",
+            hint="give the path of a folder, or leave state out",
+        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.backends.choose import choose
 from edgekit.engine import Engine, closed, joined
-from edgekit.errors import SessionError, TrustRequiredError
+from edgekit.errors import InputError, SessionError, TrustRequiredError
 from edgekit.ports import QUANTIZED, Input, Output, indices
 from edgekit.preprocess import dequantize
 from edgekit.result import Result, Timing, best_labels
@@ -66,7 +66,7 @@ class Session:
             bundle: From `edgekit.trust`; nothing else is accepted.
             device: "auto" (the Edge TPU where the bundle was compiled for one, else the CPU), "cpu", "usb", "usb:N",
                 "pci", "pci:N", or a `Simulation`.
-            threads: Threads for one inference; None leaves it to the runtime.
+            threads: Threads for one inference, 1 to 1024; None leaves it to the runtime.
             fallback: Whether the CPU may run the int8 model of the bundle where the Edge TPU cannot be used.
             screened: The device on which these very bytes have passed firewall and self-test, as only `edgekit.load`
                 knows from the state store; there they need no second look.
@@ -76,16 +76,18 @@ class Session:
             MalformedModelError: The firewall refuses the model; no runtime has seen it.
             RuntimeNotFoundError: No TFLite runtime is installed.
             DeviceError: The Edge TPU that is wanted cannot be used, and `fallback` is False.
-            SessionError: The runtime refuses the model or is too old for it, or the model is not the one that the
-                manifest describes.
+            SessionError: The runtime refuses the model or is too old for it, the model is not the one that the
+                manifest describes, or `threads` makes no sense.
         """
         if not isinstance(bundle, VerifiedBundle):
             raise TrustRequiredError(
                 f"a session takes a VerifiedBundle, and got {type(bundle).__name__}",
                 hint="use edgekit.load(path, trust=...)",
             )
-        if threads is not None and threads < 1:
-            raise SessionError(f"threads must be at least 1, and is {threads}")
+        if threads is not None:
+            from edgekit.arguments import MOST_THREADS, whole
+
+            threads = whole("threads", threads, 1, most=MOST_THREADS, error=SessionError)
         manifest = bundle.manifest
         choice = choose(
             device,
@@ -137,10 +139,14 @@ class Session:
             top: At most how many labels to give for each sample.
 
         Raises:
-            InputError: The sample does not fit the model.
+            InputError: The sample does not fit the model, or `top` is no whole number from 0.
             BadSampleError: An image file cannot be read.
             SessionError: The session is closed, or the runtime failed.
         """
+        if type(top) is not int or top < 0:
+            from edgekit.arguments import whole
+
+            top = whole("top", top, 0, error=InputError)
         specs = self.manifest.inputs
         answers = [self._answer(row, top) for row in raw_samples(x, specs)]
         if len(answers) == 1:

@@ -24,6 +24,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeVar
 
+from edgekit.arguments import whole
 from edgekit.errors import InputError, SessionError
 
 T = TypeVar("T")
@@ -88,10 +89,9 @@ class Worker(Generic[T]):
             capacity: How many samples may wait; with more, `submit` waits for room.
 
         Raises:
-            SessionError: `capacity` is below 1.
+            SessionError: `capacity` is no whole number from 1.
         """
-        if capacity < 1:
-            raise SessionError(f"the capacity must be at least 1, and is {capacity}")
+        capacity = whole("capacity", capacity, 1, error=SessionError)
         self._run = run
         self._jobs: SimpleQueue[_Job[T] | None] = SimpleQueue()
         self._room = threading.Semaphore(capacity)
@@ -260,8 +260,7 @@ class Stream(Iterator[T]):
         self, run: Callable[[Any], T], iterable: Iterable[Any], *, queue: int, when_full: WhenFull
     ) -> None:
         """Prepare a stream; see `stream`."""
-        if queue < 1:
-            raise SessionError(f"queue must be at least 1, and is {queue}")
+        queue = whole("queue", queue, 1, error=SessionError)
         if when_full not in ("wait", "drop-oldest"):
             raise SessionError(f'when_full is "wait" or "drop-oldest", and not {when_full!r}')
         if not (hasattr(iterable, "__iter__") or hasattr(iterable, "__getitem__")):

@@ -282,6 +282,11 @@ def test_what_cannot_deliver_is_refused_at_once(open_model: Callable[..., Sessio
     model = open_model()
     with pytest.raises(InputError, match="not opened"):
         camera.opencv_frames(RecordedVideo([], opened=False), model, live=True)
+    with pytest.raises(InputError, match="NoneType gives no frames") as caught:
+        camera.opencv_frames(None, model, live=True)  # type: ignore[arg-type]
+    assert "cv2.VideoCapture" in str(caught.value.hint)
+    with pytest.raises(InputError, match="NoneType gives no frames"):
+        camera.picamera2_frames(None, model)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no stream 'main'"):
         camera.picamera2_frames(RecordedPicamera2(None, []), model)
     main = {"main": {"format": "BGR888"}, "lores": None}
@@ -290,6 +295,15 @@ def test_what_cannot_deliver_is_refused_at_once(open_model: Callable[..., Sessio
     with pytest.raises(InputError, match="YUV420") as caught:
         camera.picamera2_frames(RecordedPicamera2({"main": {"format": "YUV420"}}, []), model)
     assert "BGR888" in str(caught.value.hint)
+
+
+def test_a_frame_that_is_none_is_refused(open_model: Callable[..., Session]) -> None:
+    model = open_model()
+    with pytest.raises(InputError, match="a frame is an array, and got NoneType"):
+        next(camera.opencv_frames(RecordedVideo([None]), model, live=True))
+    main = {"main": {"format": "BGR888"}}
+    with pytest.raises(InputError, match="a frame is an array, and got NoneType"):
+        next(camera.picamera2_frames(RecordedPicamera2(main, [None]), model))
 
 
 def test_a_real_video_capture(open_model: Callable[..., Session], tmp_path: Path) -> None:

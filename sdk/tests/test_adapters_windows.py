@@ -93,11 +93,11 @@ def test_what_is_not_int16_mono_is_refused(chunk: Any) -> None:
         list(audio.windows([chunk], 4, 4))
 
 
-@pytest.mark.parametrize(("size", "hop"), [(0, 1), (1, 0), (-1, 1)])
-def test_bad_sizes_are_refused_at_once(size: int, hop: int) -> None:
-    with pytest.raises(InputError, match="at least 1"):
+@pytest.mark.parametrize(("size", "hop"), [(0, 1), (1, 0), (-1, 1), ("a", 1), (1, 1.5), (1, None)])
+def test_bad_sizes_are_refused_at_once(size: Any, hop: Any) -> None:
+    with pytest.raises(InputError, match=r"(size|hop) must be"):
         audio.windows([], size, hop)
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match=r"(size|hop) must be"):
         sliding([], size, hop)
 
 
@@ -150,6 +150,18 @@ def test_chunks_of_a_pipe_come_as_they_are_written_even_across_odd_bytes() -> No
         sink.close()
         got.extend(chunks)
     np.testing.assert_array_equal(np.concatenate(got), samples)
+
+
+@pytest.mark.parametrize("samples", [0, -1, 1.5, "9"])
+def test_chunks_of_no_size_are_refused_at_once(samples: Any) -> None:
+    with pytest.raises(InputError, match="samples must be"):
+        audio.read_chunks(io.BytesIO(bytes(8)), samples)
+
+
+def test_what_cannot_be_read_from_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="open binary file, and got NoneType") as caught:
+        audio.read_chunks(None, 10)  # type: ignore[arg-type]
+    assert "PIPE" in str(caught.value.hint)
 
 
 def test_sound_that_ends_in_the_middle_of_a_sample_is_said() -> None:
@@ -241,6 +253,8 @@ def test_bad_buffers_and_rows_are_refused() -> None:
         RingBuffer(0, 1)
     with pytest.raises(InputError, match="at least 1"):
         RingBuffer(1, 0)
+    with pytest.raises(InputError, match="size must be a whole number"):
+        RingBuffer("a", 3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="sequence of numbers"):
         list(sliding([1.0, 2.0], 2, 1))  # type: ignore[list-item]
 

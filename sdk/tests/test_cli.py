@@ -214,6 +214,43 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--help"], ["targets", "--json"], ["number", "--help"]])
+def test_a_full_disk_is_an_error_with_a_remedy(acme: Path, words: list[str], unbuffered: str) -> None:
+    done = into_a_full_disk(*words, unbuffered=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "edgekit: error: cannot write the output: no space left on device\n"
+        "hint: make room on the disk, or send the output elsewhere\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(("command", "code"), [("refuse", 1), ("contract", 3), ("crash", 1)])
+def test_an_error_for_a_full_disk_keeps_its_exit_code(acme: Path, command: str, code: int) -> None:
+    done = into_a_full_disk(command, "--json")
+    assert done.returncode == code
+    told = done.stderr.splitlines()
+    assert told[-2] == "edgekit: error: cannot write the output: no space left on device"
+    assert told[0].startswith("edgekit: error: ")
+    assert told[0] != told[-2]
+    assert "Traceback" not in done.stderr
+
+
+def into_a_full_disk(*words: str, unbuffered: str = "") -> subprocess.CompletedProcess[str]:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "edgekit", *words]
+        return subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+
 @pytest.mark.parametrize(
     "words", [["nonsense"], ["--nonsense"], ["refuse", "--nonsense"], ["refuse", "extra"]]
 )

@@ -8,12 +8,19 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgekit.errors import BundleError, OutputError, SourceError
-from edgekit.files import ensure_writable, read_capped, write_all_atomically, write_atomically
+from edgekit.files import (
+    ensure_writable,
+    read_capped,
+    refuse_inputs,
+    write_all_atomically,
+    write_atomically,
+)
 
 AS_ROOT = os.geteuid() == 0
 PACKAGES = Path(__file__).resolve().parents[2]
@@ -50,6 +57,20 @@ class TestWriting:
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755])
+    @pytest.mark.parametrize(
+        "write", [write_atomically, lambda path, data: write_all_atomically({path: data})]
+    )
+    def test_a_file_that_is_replaced_hands_its_permissions_on(
+        self, tmp_path: Path, mode: int, write: Callable[[Path, bytes], None]
+    ) -> None:
+        path = tmp_path / "a"
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        write(path, b"new")
+        assert path.read_bytes() == b"new"
+        assert stat.S_IMODE(path.stat().st_mode) == mode
 
     def test_no_overwriting_where_that_was_asked(self, tmp_path: Path) -> None:
         path = tmp_path / "key.pem"
@@ -253,6 +274,29 @@ class TestRefusingAnOutput:
         ensure_writable(tmp_path / "old")
         assert names(tmp_path) == ["old"]
         assert (tmp_path / "old").read_bytes() == b"old"
+
+
+class TestRefusingInputs:
+    @pytest.mark.parametrize("name", ["read", "./read", "link", "hard", "missing", "dangling"])
+    def test_what_is_read_is_not_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("read").write_bytes(b"x")
+        Path("link").symlink_to("read")
+        Path("hard").hardlink_to("read")
+        Path("dangling").symlink_to("missing")
+        taken = {tmp_path / "read": "the model", tmp_path / "missing": "the model"}
+        with pytest.raises(OutputError, match="it is the model") as caught:
+            refuse_inputs(Path(name), taken)
+        assert caught.value.hint == "choose another name"
+
+    def test_another_file_is_fine(self, tmp_path: Path) -> None:
+        for name in ("read", "old"):
+            (tmp_path / name).write_bytes(b"x")
+        taken = {tmp_path / "read": "the model", tmp_path / "missing": "its labels"}
+        refuse_inputs(tmp_path / "old", taken)
+        refuse_inputs(tmp_path / "new", taken)
 
 
 class TestReading:

@@ -154,3 +154,24 @@ def test_at_a_terminal_it_asks_twice_and_shows_nothing(site: object, tmp_path: P
     assert code == 0, shown
     assert SECRET not in shown
     PrivateKey.from_pem((tmp_path / "release.key.pem").read_bytes(), SECRET.encode(), "it")
+
+
+@pytest.mark.parametrize("name", ["release", "release.key.pem", "release.pub.pem"])
+def test_an_ending_is_not_written_twice(command: Run, tmp_path: Path, name: str) -> None:
+    assert command("keygen", "-o", tmp_path / name, "--no-passphrase").exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.pem")) == ["release.key.pem", "release.pub.pem"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "keys", "keys/", "keys/.", ".key.pem", "keys/.pub.pem"])
+def test_a_folder_is_no_name(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("keys").mkdir()
+    done = command("keygen", "-o", name, "--no-passphrase", "--json")
+    assert done.exit_code == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["kind"] == "OutputError"
+    assert "it names no file" in error["message"]
+    assert "-o keys/release" in error["hint"]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".pem")]

@@ -303,6 +303,7 @@ class TestWriting:
         (["--unsigned", "--threads", "1,,2"], 2, "UsageError"),
         (["--unsigned", "--threads", "2,2"], 2, "UsageError"),
         (["--unsigned", "--threads", "1e3"], 2, "UsageError"),
+        (["--unsigned", "--threads", "1,1025"], 2, "UsageError"),
         (["--unsigned", "--batch", "²"], 2, "UsageError"),
         (["--unsigned", "--ops-method", "guess"], 2, "UsageError"),
         (["--unsigned", "--ssh-option", "Port=1"], 2, "UsageError"),

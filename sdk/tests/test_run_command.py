@@ -105,6 +105,7 @@ def test_of_many_values_the_greatest_are_shown_with_their_places(
         (["--trust", "release.pub.pem", "--unsigned"], 2, "UsageError"),
         (["--unsigned", "--top", "0"], 2, "UsageError"),
         (["--unsigned", "--threads", "0"], 2, "UsageError"),
+        (["--unsigned", "--threads", "1025"], 2, "UsageError"),
         (["--unsigned", "absent.npy"], 1, "BadSampleError"),
         (["--unsigned", "."], 1, "InputError"),
         (["--unsigned", "sound.wav"], 1, "InputError"),

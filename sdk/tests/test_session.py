@@ -28,6 +28,7 @@ from edgekit.errors import (
     KeyFileError,
     MalformedBundleError,
     SessionError,
+    StateError,
     TrustRequiredError,
 )
 from edgekit.manifest import Preprocessing
@@ -75,6 +76,15 @@ def test_the_batch_axis_may_stand_there(opened: Session) -> None:
 
 def test_top_limits_the_labels(opened: Session) -> None:
     assert len(opened.run(photo(), top=1).labels) == 1
+    assert len(opened.run(photo(), top=np.int64(2)).labels) == 2  # type: ignore[arg-type]
+    assert opened.run(photo(), top=0).labels == ()
+
+
+@pytest.mark.parametrize("top", [-1, "2", 1.5, None])
+def test_a_top_that_makes_no_sense_is_refused(opened: Session, top: Any) -> None:
+    with pytest.raises(InputError, match="top must be") as caught:
+        opened.run(photo(), top=top)
+    assert caught.value.hint is not None
 
 
 def test_a_photo_file_is_read_and_resized(opened: Session, tmp_path: Path) -> None:
@@ -380,7 +390,17 @@ def test_files_that_are_no_bundles_are_named(tmp_path: Path) -> None:
         edgekit.load(tmp_path / "absent.edgekit", trust=edgekit.UNSIGNED)
 
 
-@pytest.mark.parametrize("options", [{"device": "tpu"}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "tpu"},
+        {"threads": 0},
+        {"threads": 100_000},
+        {"threads": "2"},
+        {"threads": 2.5},
+        {"threads": True},
+    ],
+)
 def test_unknown_devices_and_threads(
     bundle_file: Callable[..., Path], dense: Any, options: dict[str, Any]
 ) -> None:
@@ -388,7 +408,28 @@ def test_unknown_devices_and_threads(
         edgekit.load(bundle_file(dense), trust=edgekit.UNSIGNED, **options)
 
 
-@pytest.mark.parametrize("options", [{"device": "cpu"}, {"threads": 2}])
+@pytest.mark.parametrize("threads", [0, 100_000, "2", 2.5])
+def test_a_session_of_its_own_checks_threads_too(
+    bundle_file: Callable[..., Path], dense: Any, threads: Any
+) -> None:
+    verified = accept_unsigned(read_unverified(bundle_file(dense).read_bytes()))
+    with pytest.raises(SessionError, match="threads must be"):
+        Session(verified, threads=threads)
+
+
+@pytest.mark.parametrize("path", [None, 5, ["model.edgekit"]])
+def test_what_is_no_path_is_no_bundle(path: Any) -> None:
+    with pytest.raises(BundleError, match="loaded from a path, and got") as caught:
+        edgekit.load(path, trust=edgekit.UNSIGNED)
+    assert "edgekit.load(" in str(caught.value.hint)
+
+
+def test_what_is_no_folder_is_no_state(bundle_file: Callable[..., Path], dense: Any) -> None:
+    with pytest.raises(StateError, match="a folder or a StateStore, and got int"):
+        edgekit.load(bundle_file(dense), trust=edgekit.UNSIGNED, state=4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"device": "cpu"}, {"threads": 2}, {"threads": np.int64(2)}])
 def test_known_devices_and_threads(
     bundle_file: Callable[..., Path], dense: Any, options: dict[str, Any]
 ) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import subprocess
+import zipfile
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +183,63 @@ def test_what_is_no_bundle_is_not_signed(command: Run, tmp_path: Path, key: Path
     done = command("sign", tmp_path / "x.edgekit", "--key", key, "--json")
     assert json.loads(done.stdout)["error"]["kind"] == "MalformedBundleError"
     assert (tmp_path / "x.edgekit").read_bytes() == b"PK no"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("locked.key.pem", "it is the key"),
+        ("link", "it is the key"),
+        ("secret", "it is the file with the passphrase"),
+        ("release.pub.pem", "it is there already, and is no bundle"),
+        ("digits.keras", "it is there already, and is no bundle"),
+    ],
+)
+def test_no_other_file_is_replaced(
+    command: Run,
+    plain: Path,
+    locked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_text(SECRET)
+    Path("release.pub.pem").write_bytes(key_of("maker").public.pem)
+    with zipfile.ZipFile("digits.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    Path("link").symlink_to(locked)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    words = ("sign", plain, "--key", locked, "--passphrase-file", "secret", "--json")
+    done = command(*words, "--replace", "-o", output)
+    assert done.exit_code == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["kind"] == "OutputError"
+    assert error["message"] == f"cannot write {output}: {message}"
+    assert "choose another name" in error["hint"]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_an_older_bundle_is_replaced(command: Run, plain: Path, key: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.edgekit").write_bytes(plain.read_bytes())
+    assert command("sign", plain, "--key", key, "-o", tmp_path / "out.edgekit").exit_code == 0
+    assert signer_of(tmp_path / "out.edgekit")
+
+
+def test_a_bundle_for_its_owner_alone_stays_so(command: Run, plain: Path, key: Path) -> None:
+    plain.chmod(0o600)
+    assert command("sign", plain, "--key", key).exit_code == 0
+    assert signer_of(plain)
+    assert stat.S_IMODE(plain.stat().st_mode) == 0o600
+
+
+def test_a_passphrase_that_is_not_needed_is_to_be_left_out(
+    command: Run, plain: Path, key: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    done = command("sign", plain, "--key", key, "--passphrase-file", tmp_path / "secret", "--json")
+    assert json.loads(done.stdout)["error"]["hint"] == "leave --passphrase-file or --passphrase-env out"
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")

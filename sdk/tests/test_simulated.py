@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.backends import find_backend
 from edgekit.backends.choose import choose
-from edgekit.backends.faults import FailAfter, FailEvery, SlowDown, Unplug
+from edgekit.backends.faults import FailAfter, FailEvery, Fault, SlowDown, Unplug
 from edgekit.backends.simulated import SimulatedBackend, Simulation
 from edgekit.backends.standin import standin_bundle, standin_model
 from edgekit.bundle import read_unverified, write_bundle
@@ -191,11 +191,45 @@ def test_a_fault_says_that_it_was_asked_for() -> None:
         lambda: Unplug(after=0, opens=-1),
         lambda: SlowDown(after=0, factor=0.5),
         lambda: SlowDown(after=0, factor=2, runs=0),
+        lambda: Simulation(latency_ms="4"),  # type: ignore[arg-type]
+        lambda: Simulation(jitter_ms=float("inf")),
+        lambda: Simulation(jitter_ms=10**400),
+        lambda: Simulation(seed=1.5),  # type: ignore[arg-type]
+        lambda: FailEvery(2.5),  # type: ignore[arg-type]
+        lambda: FailEvery("3"),  # type: ignore[arg-type]
+        lambda: FailAfter(True),
+        lambda: Unplug(after=1.5),  # type: ignore[arg-type]
+        lambda: Unplug(after=1, opens="2"),  # type: ignore[arg-type]
+        lambda: SlowDown(after=0, factor="2"),  # type: ignore[arg-type]
+        lambda: SlowDown(after=0, factor=float("inf")),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(make: Callable[[], object]) -> None:
-    with pytest.raises(SessionError, match="must be"):
+    with pytest.raises(SessionError, match="must be") as caught:
         make()
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("faults", [["unplug"], "unplug", ..., [...], FailEvery(3), [FailEvery], None])
+def test_what_is_no_fault_is_refused(faults: Any) -> None:
+    with pytest.raises(SessionError, match="fault") as caught:
+        Simulation(faults=faults)
+    assert "faults=[" in str(caught.value.hint)
+
+
+def test_one_run_and_several_are_said_as_they_are() -> None:
+    def complaint(fault: Fault, runs: int) -> str:
+        with instant(faults=[fault]).session([CAMERA], [SCORES]) as model:
+            for _ in range(runs - 1):
+                model.run(BLACK)
+            with pytest.raises(SimulatedFaultError) as caught:
+                model.run(BLACK)
+        return str(caught.value)
+
+    assert complaint(Unplug(after=1), 2).endswith("unplugged after 1 run")
+    assert complaint(Unplug(after=2), 3).endswith("unplugged after 2 runs")
+    assert "works for 1 run," in complaint(FailAfter(1), 2)
+    assert "one run in 3 fails, and this is run 3" in complaint(FailEvery(3), 3)
 
 
 def test_the_choice_of_a_simulation_needs_no_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

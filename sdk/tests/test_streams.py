@@ -274,9 +274,10 @@ def test_an_idle_worker_holds_no_sample() -> None:
     worker.close()
 
 
-def test_capacity_below_one_is_refused() -> None:
-    with pytest.raises(SessionError, match="at least 1"):
-        Worker(lambda x: x, capacity=0)
+@pytest.mark.parametrize("capacity", [0, 1.5, "2"])
+def test_a_capacity_that_makes_no_sense_is_refused(capacity: Any) -> None:
+    with pytest.raises(SessionError, match="capacity must be"):
+        Worker(lambda x: x, capacity=capacity)
 
 
 def program(text: str) -> subprocess.CompletedProcess[str]:
@@ -633,6 +634,8 @@ def test_a_session_that_closes_ends_its_streams_with_an_error(session: Session) 
     ("arguments", "message"),
     [
         ({"queue": 0}, "queue must be at least 1"),
+        ({"queue": "a"}, "queue must be a whole number"),
+        ({"queue": 1.5}, "queue must be a whole number"),
         ({"when_full": "drop-newest"}, "when_full"),
     ],
 )

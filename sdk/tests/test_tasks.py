@@ -50,7 +50,20 @@ def test_a_result_of_several_outputs_needs_a_name(bundle_file: Callable[..., Pat
 def test_ties_go_to_the_lower_class_and_top_limits() -> None:
     scores = f32([[[[1, 3, 3, 2]]]])
     assert top_labels(scores, top=3) == (Label(None, 1, 3.0), Label(None, 2, 3.0), Label(None, 3, 2.0))
-    assert top_labels(scores, top=0) == top_labels(scores, top=-1) == ()
+    assert top_labels(scores, top=0) == ()
+
+
+@pytest.mark.parametrize("top", [-1, "2", 1.5])
+def test_a_top_that_makes_no_sense_is_refused(top: Any) -> None:
+    with pytest.raises(InputError, match="top must be"):
+        top_labels(f32([1, 2]), top=top)
+
+
+@pytest.mark.parametrize("answer", [None, [1, 2, 3], "result"])
+def test_what_is_no_answer_is_refused(answer: Any) -> None:
+    with pytest.raises(InputError, match="a Result or an array, and got") as caught:
+        top_labels(answer)
+    assert "model.run" in str(caught.value.hint)
 
 
 def test_softmax_is_applied_when_asked_and_does_not_overflow() -> None:
@@ -150,6 +163,10 @@ def test_masks_that_do_not_fit_are_refused() -> None:
         segmentation.class_mask(np.zeros((2, 3)))
     with pytest.raises(InputError, match="3 axes"):
         segmentation.class_mask(np.zeros((2, 4, 4, 3)))
+    with pytest.raises(InputError, match="'frist'"):
+        segmentation.class_mask(np.zeros((4, 4, 3)), channels="frist")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="there are no labels"):
+        segmentation.shares(np.array([[0]], np.uint8), None)
 
 
 # ---- keywords -----------------------------------------------------------------------------------------------------
@@ -225,6 +242,10 @@ def test_reset_forgets() -> None:
         ({"average_s": 0}, "average_s"),
         ({"refractory_s": -1}, "refractory_s"),
         ({"at_least": 0}, "at_least"),
+        ({"at_least": 1.5}, "at_least"),
+        ({"average_s": "1"}, "average_s"),
+        ({"refractory_s": float("nan")}, "refractory_s"),
+        ({"threshold": None}, "threshold"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -235,6 +256,12 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="no class noise"):
         KeywordSpotter(WORDS, background=("noise",))
+    with pytest.raises(InputError, match="background is a list of names, and got 'silence'"):
+        KeywordSpotter(WORDS, background="silence")
+    with pytest.raises(InputError, match="there are no labels"):
+        KeywordSpotter(None, background=())
+    with pytest.raises(InputError, match="labels is a list of names"):
+        KeywordSpotter("yes", background=())
     with pytest.raises(InputError, match="3 scores for 4 labels"):
         spotter().push(f32([1, 2, 3]), 0.0)
     one = spotter()

@@ -273,6 +273,10 @@ def test_yolo_logits() -> None:
         ((1, 6, 20), {"layout": "v8"}),
         ((1, 4, 20), {"layout": "4+C,N", "classes": 0}),
         ((1, 6, 20), {"layout": "4+C,N", "activation": "tanh"}),
+        ((1, 6, 20), {"layout": "4+C,N", "coordinates": "pixels"}),
+        ((1, 6, 20), {"layout": "4+C,N", "coordinates": (320, 320, 3)}),
+        ((1, 6, 20), {"layout": "4+C,N", "coordinates": (0, 320)}),
+        ((1, 6, 20), {"layout": "4+C,N", "coordinates": None}),
     ],
 )
 def test_another_layout_than_was_said_is_refused(shape: tuple[int, ...], arguments: dict[str, Any]) -> None:

@@ -150,6 +150,18 @@ def test_each_refusal_has_its_kind(
             assert str(words[0]) in error["message"]
 
 
+def test_the_bundle_is_named_once(command: Run, key: Path) -> None:
+    error = error_of(command("verify", "absent.edgekit", "--trust", key, "--json"))
+    assert error["message"] == "cannot read absent.edgekit: there is no such file"
+
+
+def test_a_device_without_a_self_test_is_wrong_usage(command: Run, signed: Path, key: Path) -> None:
+    done = command("verify", signed, "--trust", key, "--device", "foo")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "--device needs --self-test" in done.stderr
+
+
 def test_a_changed_member_is_named(command: Run, signed: Path, key: Path, dense: Any) -> None:
     changed = dense.model.replace(b"edgekit test", b"edgekit evil")
     done = command("verify", repacked(signed, model__tflite=changed), "--trust", key)

@@ -21,13 +21,14 @@ From a wave file::
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.arguments import whole
 from edgekit.errors import InputError
 from edgekit.media import read_wav
 
@@ -48,10 +49,10 @@ def windows(
         An iterator over new arrays of shape (size,).
 
     Raises:
-        InputError: At once: `size` or `hop` is below 1. While iterating: a chunk is no int16 mono sound.
+        InputError: At once: `size` or `hop` is no whole number from 1. While iterating: a chunk is no int16 mono sound.
     """
-    if size < 1 or hop < 1:
-        raise InputError(f"size and hop must be at least 1, and are {size} and {hop}")
+    size = whole("size", size, 1, error=InputError)
+    hop = whole("hop", hop, 1, error=InputError)
     return _windows(chunks, size, hop, pad)
 
 
@@ -69,7 +70,7 @@ def wav_windows(
 
     Raises:
         BadSampleError: It is not a whole file of that kind.
-        InputError: It has another sample rate, or `size` or `hop` is below 1.
+        InputError: It has another sample rate, or `size` or `hop` is no whole number from 1.
     """
     samples, found = read_wav(Path(path))
     if found != rate:
@@ -87,14 +88,25 @@ def read_chunks(source: BinaryIO, samples: int) -> Iterator[NDArray[np.int16]]:
         source: An open binary file.
         samples: At most how many samples a chunk. The delay of a live source is at least that long.
 
-    Yields:
-        int16 arrays of shape (n,), 1 <= n <= samples.
+    Returns:
+        An iterator over int16 arrays of shape (n,), 1 <= n <= samples.
 
     Raises:
-        InputError: It ends in the middle of a sample.
+        InputError: At once: `source` cannot be read from, or `samples` is no whole number from 1. While iterating: it
+            ends in the middle of a sample.
     """
+    samples = whole("samples", samples, 1, error=InputError)
     # read1 gives what a pipe holds already, where read would wait for all of it.
-    read = getattr(source, "read1", source.read)
+    read = getattr(source, "read1", getattr(source, "read", None))
+    if read is None:
+        raise InputError(
+            f"sound is read from an open binary file, and got {type(source).__name__}",
+            hint="of a subprocess: Popen(..., stdout=subprocess.PIPE).stdout",
+        )
+    return _read_chunks(read, samples)
+
+
+def _read_chunks(read: Callable[[int], bytes], samples: int) -> Iterator[NDArray[np.int16]]:
     rest = b""
     while data := read(2 * samples - len(rest)):
         data = rest + data

@@ -91,10 +91,11 @@ def picamera2_frames(
         (padding) is dropped.
 
     Raises:
-        InputError: At once: the camera is not configured, or delivers another format than those of
+        InputError: At once: it is no camera, is not configured, or delivers another format than those of
             PICAMERA2_ORDERS. While iterating: a frame does not fit the model.
     """
     spec = image_input(model, input)
+    _require(camera, ("camera_configuration", "capture_array"), "a Picamera2: Picamera2()")
     configured = (camera.camera_configuration() or {}).get(stream)
     if not configured:
         raise InputError(
@@ -134,16 +135,22 @@ def opencv_frames(
         An iterator over uint8 frames, height x width x channels, in the model's channel order.
 
     Raises:
-        InputError: At once: nothing is opened. While iterating: a live camera gives no frame any more, or a frame
-            does not fit the model.
+        InputError: At once: it is no capture, or not opened. While iterating: a live camera gives no frame any more,
+            or a frame does not fit the model.
     """
     spec = image_input(model, input)
+    _require(capture, ("isOpened", "read"), "a video capture: cv2.VideoCapture(0)")
     if not capture.isOpened():
         raise InputError(
             "the video capture is not opened",
             hint="is the number of the camera, or the path of the file, right?",
         )
     return _opencv(capture, spec, live, resize)
+
+
+def _require(device: object, methods: tuple[str, ...], wanted: str) -> None:
+    if not all(callable(getattr(device, method, None)) for method in methods):
+        raise InputError(f"{type(device).__name__} gives no frames", hint=f"give {wanted}")
 
 
 def _picamera2(
@@ -161,6 +168,6 @@ def _opencv(
         if not there:
             break
         # With CAP_PROP_CONVERT_RGB off, a monochrome camera gives height x width.
-        yield fit(frame, spec, "GRAY" if frame.ndim == 2 else "BGR", resize)
+        yield fit(frame, spec, "GRAY" if np.ndim(frame) == 2 else "BGR", resize)
     if live:
         raise InputError("the camera gives no frame any more", hint="is it still plugged in?")

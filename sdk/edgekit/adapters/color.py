@@ -41,6 +41,10 @@ def recolor(frame: NDArray[Any], have: str, want: str) -> NDArray[np.uint8]:
     Raises:
         InputError: The frame does not have the channels of that order, or there is no such order.
     """
+    if not isinstance(frame, np.ndarray):
+        raise InputError(
+            f"a frame is an array, and got {type(frame).__name__}", hint="did the camera deliver one?"
+        )
     for order in (have, want):
         if order not in CHANNELS:
             raise InputError(

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.arguments import whole
 from edgekit.errors import InputError
 
 Row = Sequence[float] | NDArray[Any]
@@ -49,10 +50,10 @@ class RingBuffer:
             channels: Numbers a row.
 
         Raises:
-            InputError: One of them is below 1.
+            InputError: One of them is no whole number from 1.
         """
-        if size < 1 or channels < 1:
-            raise InputError(f"size and channels must be at least 1, and are {size} and {channels}")
+        size = whole("size", size, 1, error=InputError)
+        channels = whole("channels", channels, 1, error=InputError)
         self._rows = np.zeros((size, channels), np.float32)
         self._next = 0
         self._pushed = 0
@@ -120,10 +121,10 @@ def sliding(rows: Iterable[Row], size: int, hop: int) -> Iterator[NDArray[np.flo
         window are left out.
 
     Raises:
-        InputError: At once: `size` or `hop` is below 1. While iterating: a row does not fit the first.
+        InputError: At once: `size` or `hop` is no whole number from 1. While iterating: a row does not fit the first.
     """
-    if size < 1 or hop < 1:
-        raise InputError(f"size and hop must be at least 1, and are {size} and {hop}")
+    size = whole("size", size, 1, error=InputError)
+    hop = whole("hop", hop, 1, error=InputError)
     return _sliding(rows, size, hop)
 
 

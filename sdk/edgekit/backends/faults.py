@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgekit.arguments import real, whole
 from edgekit.errors import SessionError
 
 
@@ -18,7 +19,7 @@ class FailEvery:
     runs: int
 
     def __post_init__(self) -> None:
-        _at_least("FailEvery.runs", self.runs, 1)
+        whole("FailEvery.runs", self.runs, 1, error=SessionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class FailAfter:
     runs: int
 
     def __post_init__(self) -> None:
-        _at_least("FailAfter.runs", self.runs, 0)
+        whole("FailAfter.runs", self.runs, 0, error=SessionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,9 @@ class Unplug:
     opens: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least("Unplug.after", self.after, 0)
-        _at_least("Unplug.opens", self.opens or 0, 0)
+        whole("Unplug.after", self.after, 0, error=SessionError)
+        if self.opens is not None:
+            whole("Unplug.opens", self.opens, 0, error=SessionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,10 @@ class SlowDown:
     runs: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least("SlowDown.after", self.after, 0)
-        _at_least("SlowDown.factor", self.factor, 1)
-        _at_least("SlowDown.runs", 1 if self.runs is None else self.runs, 1)
+        whole("SlowDown.after", self.after, 0, error=SessionError)
+        real("SlowDown.factor", self.factor, 1, error=SessionError)
+        if self.runs is not None:
+            whole("SlowDown.runs", self.runs, 1, error=SessionError)
 
     def covers(self, run: int) -> bool:
         """Whether it slows the run of that number, counted from 1."""
@@ -90,9 +93,9 @@ def failure(faults: tuple[Fault, ...], run: int, session_run: int) -> str | None
     for fault in faults:
         match fault:
             case FailEvery(runs) if run % runs == 0:
-                return f"every {runs}th run fails, and this is run {run}" if runs > 1 else "every run fails"
+                return f"one run in {runs} fails, and this is run {run}" if runs > 1 else "every run fails"
             case FailAfter(runs) if session_run > runs:
-                return f"a session works for {runs} runs, and this is run {session_run} of it"
+                return f"a session works for {counted(runs)}, and this is run {session_run} of it"
     return None
 
 
@@ -105,6 +108,6 @@ def slowness(faults: tuple[Fault, ...], run: int) -> float:
     return factor
 
 
-def _at_least(what: str, value: float, least: int) -> None:
-    if not value >= least:
-        raise SessionError(f"{what} must be at least {least}, and is {value}")
+def counted(runs: int) -> str:
+    """So many runs, in words."""
+    return "1 run" if runs == 1 else f"{runs} runs"

@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.arguments import real, whole
 from edgekit.backends import Kernels, TensorDetails
-from edgekit.backends.faults import Fault, Unplug, failure, slowness
+from edgekit.backends.faults import Fault, Unplug, counted, failure, slowness
 from edgekit.errors import SessionError, SimulatedFaultError
 from edgekit.version import __version__
 
@@ -55,7 +56,7 @@ class Simulation:
         sleep: What passes the time, in seconds; a test that must not wait gives a function of its own.
 
     Raises:
-        SessionError: A number makes no sense.
+        SessionError: A number makes no sense, or `faults` holds something else than faults.
     """
 
     latency_ms: float = 0.0
@@ -68,9 +69,9 @@ class Simulation:
 
     def __post_init__(self) -> None:
         for name in ("latency_ms", "jitter_ms"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise SessionError(f"{name} must be 0 or more, and is {getattr(self, name)}")
-        object.__setattr__(self, "faults", tuple(self.faults))
+            real(name, getattr(self, name), 0, error=SessionError)
+        whole("seed", self.seed, None, error=SessionError)
+        object.__setattr__(self, "faults", _checked(self.faults))
         object.__setattr__(self, "_plug", _Plug(tuple(self.faults)))
 
     def run_latency_ms(self, run: int) -> float:
@@ -106,6 +107,25 @@ class Simulation:
 
         bundle = standin_bundle(inputs, outputs, labels)
         return Session(accept_unsigned(bundle), device=self)
+
+
+def _checked(faults: object) -> tuple[Fault, ...]:
+    """The faults as a tuple.
+
+    Raises:
+        SessionError: They are no sequence, or one of them is no fault.
+    """
+    if not isinstance(faults, Iterable):
+        raise _no_fault("faults is a sequence of faults", faults)
+    checked = tuple(faults)
+    for fault in checked:
+        if not isinstance(fault, Fault):
+            raise _no_fault("a fault is one of edgekit.backends.faults", fault)
+    return checked
+
+
+def _no_fault(rule: str, got: object) -> SessionError:
+    return SessionError(f"{rule}, and got {got!r:.60}", hint="faults=[FailEvery(3)], for instance")
 
 
 class _Plug:
@@ -144,7 +164,7 @@ class _Plug:
                     self._unplugs.remove(fault)
                     self._times_unplugged += 1
                     self._refusals = float("inf") if fault.opens is None else fault.opens
-                    raise _unplugged(f"it was unplugged after {self._runs} runs")
+                    raise _unplugged(f"it was unplugged after {counted(self._runs)}")
             self._runs += 1
             return self._runs
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
+from edgekit.arguments import MOST_THREADS
 from edgekit.commands.opening import device_options, trust_options
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Numbers(NumbersType):
 
     name = "N,N,..."
 
+    def __init__(self, most: int = 999_999) -> None:
+        self._most = most
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
@@ -49,6 +53,8 @@ class Numbers(NumbersType):
         if not all(word.isascii() and word.isdigit() and 0 < len(word) <= 6 and int(word) for word in words):
             self.fail(f"{value!r} is not a list of numbers such as 1,2,4", param, ctx)
         numbers = tuple(map(int, words))
+        if max(numbers) > self._most:
+            self.fail(f"{max(numbers)} is more than {self._most}", param, ctx)
         if len(set(numbers)) < len(numbers):
             self.fail(f"{value!r} names a number twice", param, ctx)
         return numbers
@@ -60,7 +66,12 @@ class Numbers(NumbersType):
 @trust_options
 @click.option("--runs", type=click.IntRange(1), default=200, show_default=True, help="Timed runs.")
 @click.option("--warmup", type=click.IntRange(0), default=20, show_default=True, help="Runs before them.")
-@click.option("--threads", type=Numbers(), default=(), help="Thread counts: the first is measured in full.")
+@click.option(
+    "--threads",
+    type=Numbers(most=MOST_THREADS),
+    default=(),
+    help="Thread counts: the first is measured in full.",
+)
 @click.option("--batch", type=Numbers(), default=(), help="Samples a call, to compare batch sizes.")
 @device_options
 @click.option("--ops", is_flag=True, help="Time every operator too.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
+from edgekit.arguments import MOST_THREADS
 from edgekit.commands.opening import (
     device_options,
     open_bundle,
@@ -32,7 +33,7 @@ FEW_VALUES = 8  # as many as fit beside a file name on one line
 @state_option
 @self_test_option
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
-@click.option("--threads", type=click.IntRange(1), help="Threads for one inference.")
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Threads for one inference.")
 @device_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(

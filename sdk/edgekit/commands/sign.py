@@ -106,7 +106,9 @@ def _refuse_other_files(target: Path) -> None:
         read_unverified(read_capped(target))
     except BundleError:
         hint = "choose another name, or remove that file first"
-        raise OutputError(f"cannot write {target}: it is there already, and is no bundle", hint=hint) from None
+        raise OutputError(
+            f"cannot write {target}: it is there already, and is no bundle", hint=hint
+        ) from None
 
 
 def _signer(key: str, passphrase: str | None) -> AbstractContextManager[Signer]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.arguments import whole
 from edgekit.errors import InputError
 from edgekit.tasks.scores import Activation, activate, name_of, output_of
 
@@ -55,9 +56,10 @@ def top_labels(
         output: The name of the output, where there are several.
 
     Raises:
-        InputError: There are several outputs and none is named, the answer is a batch, or there are not as many
-            labels as classes.
+        InputError: There are several outputs and none is named, the answer is a batch, there are not as many
+            labels as classes, or `top` is no whole number from 0.
     """
+    top = whole("top", top, 0, error=InputError)
     values = output_of(answer, output)
     if max(values.shape, default=1) != values.size:
         raise InputError(
@@ -67,5 +69,5 @@ def top_labels(
     scores = activate(values.reshape(-1), activation)
     if labels is not None and len(labels) != len(scores):
         raise InputError(f"the model has {len(scores)} classes, and there are {len(labels)} labels")
-    order = (-scores).argsort(kind="stable")[: max(top, 0)]
+    order = (-scores).argsort(kind="stable")[:top]
     return tuple(Label(name_of(labels, int(index)), int(index), float(scores[index])) for index in order)

@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.arguments import real, whole
 from edgekit.errors import InputError
-from edgekit.tasks.scores import output_of
+from edgekit.tasks.scores import class_names, output_of, several
 
 if TYPE_CHECKING:
     from edgekit.tasks.scores import Answer
@@ -58,7 +59,7 @@ class KeywordSpotter:
 
     def __init__(
         self,
-        labels: Sequence[str],
+        labels: Sequence[str] | None,
         *,
         background: Collection[str],
         average_s: float = 1.0,
@@ -69,7 +70,7 @@ class KeywordSpotter:
         """Make a spotter that has heard nothing yet.
 
         Args:
-            labels: The name of each class.
+            labels: The name of each class. None, of a bundle without labels, is refused.
             background: Those that are no keywords, such as "silence" and "unknown"; () if there are none.
             average_s: Over how many seconds scores are averaged. Longer makes it surer, and later.
             threshold: The average that a keyword must reach.
@@ -77,19 +78,24 @@ class KeywordSpotter:
             at_least: The fewest windows that make an average.
 
         Raises:
-            InputError: A background class has no label, or a number is out of its range.
+            InputError: There are no labels, a background class has none, or a number is out of its range.
         """
+        labels = class_names(labels)
+        background = several("background", background)
+        average_s = real("average_s", average_s, None, error=InputError)
+        refractory_s = real("refractory_s", refractory_s, 0, error=InputError)
+        threshold = real("threshold", threshold, None, error=InputError)
+        at_least = whole("at_least", at_least, 1, error=InputError)
         missing = [name for name in background if name not in labels]
         if missing:
             raise InputError(
                 f"the model has no class {', '.join(missing)}", hint=f"its labels are {', '.join(labels)}"
             )
-        if average_s <= 0 or refractory_s < 0 or at_least < 1:
+        if average_s <= 0:
             raise InputError(
-                "average_s must be above 0, refractory_s not below 0 and at_least not below 1, "
-                f"and they are {average_s:g}, {refractory_s:g} and {at_least}"
+                f"average_s must be above 0, and is {average_s:g}", hint="1.0 averages over a second"
             )
-        self._labels = tuple(labels)
+        self._labels = labels
         self._keywords = np.array([name not in background for name in labels])
         self._average_s = average_s
         self._threshold = threshold

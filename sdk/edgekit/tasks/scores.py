@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,11 +27,17 @@ def output_of(answer: Answer, output: str | None) -> NDArray[Any]:
         output: The name of the output, where a result has several.
 
     Raises:
-        InputError: There is no such output, there are several and none is named, or the result holds a batch.
+        InputError: It is neither a result nor an array, there is no such output, there are several and none is
+            named, or the result holds a batch.
     """
     if isinstance(answer, np.ndarray):
         return answer
-    outputs: Mapping[str, NDArray[Any]] = answer.outputs
+    outputs: Mapping[str, NDArray[Any]] | None = getattr(answer, "outputs", None)
+    if outputs is None:
+        raise InputError(
+            f"the answer of a model is a Result or an array, and got {type(answer).__name__}",
+            hint="give what model.run returned, or np.asarray(values)",
+        )
     names = ", ".join(outputs)
     if output is None and len(outputs) > 1:
         raise InputError(
@@ -87,6 +93,38 @@ def activate(values: NDArray[Any], activation: Activation) -> NDArray[np.float32
         softmax: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
         return softmax
     raise InputError(f"there is no activation {activation!r}", hint="none, sigmoid or softmax")
+
+
+def class_names(labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes, where a task cannot do without.
+
+    Raises:
+        InputError: There are none, as with a bundle that has no labels, or they are one string.
+    """
+    if labels is None:
+        raise InputError(
+            "there are no labels", hint="convert the model with --labels, or give the class names as a list"
+        )
+    return several("labels", labels)
+
+
+def several(what: str, names: Collection[str]) -> tuple[str, ...]:
+    """Names as a tuple.
+
+    Args:
+        what: The name of the argument, for the message.
+        names: What was given.
+
+    Raises:
+        InputError: It is one string, or no collection of strings.
+    """
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Collection)
+        or not all(isinstance(n, str) for n in names)
+    ):
+        raise InputError(f"{what} is a list of names, and got {names!r:.60}", hint=f'{what}=("one", "two")')
+    return tuple(names)
 
 
 def name_of(labels: Sequence[str] | None, index: int) -> str | None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.tasks.scores import output_of, single
+from edgekit.tasks.scores import class_names, output_of, single
 
 if TYPE_CHECKING:
     from edgekit.tasks.scores import Answer
@@ -62,8 +62,10 @@ def class_mask(
         (height, width): uint8 for up to 256 classes, else int16.
 
     Raises:
-        InputError: The shape does not fit, or there is one class only, for which `binary_mask` is.
+        InputError: The shape or `channels` does not fit, or there is one class only, for which `binary_mask` is.
     """
+    if channels not in ("last", "first"):
+        raise InputError(f"there is no place {channels!r:.60} for the classes", hint='"last" or "first"')
     scores = single(output_of(answer, output), 3, "the scores")
     axis = 0 if channels == "first" else 2
     classes = scores.shape[axis]
@@ -99,16 +101,17 @@ def binary_mask(answer: Answer, *, threshold: float, output: str | None = None) 
     return (scores >= threshold).astype(np.uint8)
 
 
-def shares(mask: Mask, labels: Sequence[str]) -> tuple[Share, ...]:
+def shares(mask: Mask, labels: Sequence[str] | None) -> tuple[Share, ...]:
     """How much of the frame each class covers, in the order of the classes.
 
     Args:
         mask: From `class_mask` or `binary_mask`.
-        labels: The name of each class.
+        labels: The name of each class. None, of a bundle without labels, is refused.
 
     Raises:
-        InputError: The mask holds a class without a label, or no pixels.
+        InputError: There are no labels, or the mask holds a class without one, or no pixels.
     """
+    labels = class_names(labels)
     if mask.size == 0 or int(mask.max()) >= len(labels) or int(mask.min()) < 0:
         raise InputError(f"the mask does not fit {len(labels)} labels")
     counts = np.bincount(mask.reshape(-1), minlength=len(labels))

@@ -112,7 +112,7 @@ def _fit(passphrase: bytes) -> bytes:
     length = len(passphrase.decode("utf-8", "replace"))
     if not LEAST_PASSPHRASE <= length <= 1000:
         raise KeyFileError(
-            f"the passphrase has {length} characters, and must have {LEAST_PASSPHRASE} to 1,000",
+            f"the passphrase has {length} character{'s' * (length != 1)}, and must have {LEAST_PASSPHRASE} to 1,000",
             hint="take four or five words that nobody else would put together",
         )
     return passphrase

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.arguments import whole
 from edgekit.errors import InputError
 from edgekit.tasks.detection.boxes import Candidates
 from edgekit.tasks.scores import Activation, activate, single
@@ -129,10 +130,12 @@ def decode_yolo(
         The best class of every cell that reaches the threshold.
 
     Raises:
-        InputError: The shape is not that of this layout and this number of classes, or there is no such layout.
+        InputError: The shape is not that of this layout and this number of classes, or there is no such layout, or
+            no such coordinates.
     """
     if layout not in ("4+C,N", "N,5+C"):
         raise InputError(f"there is no YOLO layout {layout!r}", hint='"4+C,N" or "N,5+C"')
+    size = None if coordinates == "normalized" else _size(coordinates)
     values = single(np.asarray(output, np.float32), 2, "the values")
     rows = values.T if layout == "4+C,N" else values
     before = 4 if layout == "4+C,N" else 5
@@ -147,10 +150,21 @@ def decode_yolo(
         scores = scores * activate(rows[:, 4:5], "sigmoid" if activation == "sigmoid" else "none")
     chosen, best, kinds = _best_class(scores, threshold)
     boxes = rows[chosen, :4]
-    if coordinates != "normalized":
-        height, width = coordinates
+    if size is not None:
+        height, width = size
         boxes = boxes / np.array([width, height, width, height], np.float32)
     return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), best, kinds)
+
+
+def _size(coordinates: object) -> tuple[int, int]:
+    """Height and width in pixels."""
+    if not isinstance(coordinates, (tuple, list)) or len(coordinates) != 2:
+        raise InputError(
+            f"there are no coordinates {coordinates!r:.60}",
+            hint='"normalized", or (height, width) of the model\'s input where boxes are in its pixels',
+        )
+    height, width = (whole("each of coordinates", side, 1, error=InputError) for side in coordinates)
+    return height, width
 
 
 def _best_class(
