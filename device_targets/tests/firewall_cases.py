@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from firewall_kernels import MISREAD
 from firewall_models import IMAGE, chained, int32, moved, sound_models
 from tflite_models import Net, activation, binary, conv, dense, depthwise, net, shape_constant, unary
 
@@ -114,6 +115,7 @@ HALF = net(
 X, Y = 0, 3  # the tensors of a weighted operator: x, weights, bias, y
 
 REFUSED: dict[str, tuple[Net, Change, str]] = {
+    **{name: (bent, lambda m: None, message) for name, (bent, message) in MISREAD.items()},
     # the model as a whole
     "two subgraphs": (conv(), lambda m: m.subgraphs.append(m.subgraphs[0]), "2 subgraphs"),
     "no inputs": (conv(), graph(lambda g: setattr(g, "inputs", [])), "it has 0 inputs"),

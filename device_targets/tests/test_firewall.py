@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from firewall_cases import BENT, MODEL, REFUSED, SOUND, put
+from firewall_kernels import grouped_models, retyped_models, shapes_in_litert, sliced_models
 from firewall_models import int32, moved
 from tflite_models import Net, Op, T, activation, conv, edit, net, shape_constant, unary
 
@@ -122,6 +126,53 @@ def test_a_shape_that_follows_from_shapes_is_known() -> None:
     check_model(flatten(8))
     with pytest.raises(MalformedModelError, match="cannot become"):
         check_model(flatten(9))
+
+
+def passing(models: Mapping[str, Net]) -> dict[str, Net]:
+    """Those that the firewall lets pass; any error but its own ends the test."""
+    passed = {}
+    for name, model in models.items():
+        try:
+            check_model(model.build())
+        except MalformedModelError:
+            continue
+        passed[name] = model
+    return passed
+
+
+def declared(model: Net) -> list[tuple[int, ...]]:
+    """The shapes of the outputs in the file."""
+    return [model.tensors[name].shape for name in model.outputs]
+
+
+def test_litert_reads_constants_as_the_firewall_does(tmp_path: Path) -> None:
+    """What passes has the shapes of the file in LiteRT too, whatever the type and form of its constants."""
+    models = passing(dict(retyped_models()))
+    computed = [(name, shapes) for name, shapes in shapes_in_litert(models, tmp_path) if shapes is not None]
+    assert len(computed) > 40
+    assert [(name, shapes) for name, shapes in computed if shapes != declared(models[name])] == []
+
+
+def test_litert_slices_as_the_firewall_does(tmp_path: Path) -> None:
+    models = {}
+    for name, model in sliced_models(random.Random(1), 400):
+        with pytest.raises(MalformedModelError) as caught:
+            check_model(model.build())
+        if found := re.search(r"it computes \[([0-9, ]*)\]", str(caught.value)):
+            sizes = tuple(int(size) for size in found[1].split(",") if size)
+            models[name] = model.tensor("y", shape=sizes)
+    models = passing(models)
+    computed = [(name, shapes) for name, shapes in shapes_in_litert(models, tmp_path) if shapes is not None]
+    assert len(computed) > 100
+    assert [(name, shapes) for name, shapes in computed if shapes != declared(models[name])] == []
+
+
+def test_dense_layers_that_the_file_groups_pass_and_run(tmp_path: Path) -> None:
+    models = dict(grouped_models())
+    assert passing(models) == models
+    for name, shapes in shapes_in_litert(models, tmp_path):
+        assert shapes is not None, name
+        assert np.prod(shapes[0]) == np.prod(declared(models[name])[0])
 
 
 @pytest.mark.parametrize("name", BENT)

@@ -16,9 +16,19 @@ Shape = tuple[int, ...]
 MOST_STEP = 65_535
 """The longest stride, dilation and window; kernels multiply them in 32 bits."""
 
+MOST_DIMENSIONS = 8
+"""Dimensions of a tensor; some kernels have room for no more."""
+
 _FEW = 64
 _MOST_ELEMENTS = 512 << 20
 _CODES = {"INT8": "b", "UINT8": "B", "BOOL": "B", "INT32": "i", "INT64": "q", "UINT32": "I"}
+_LEARNED = {"INT32": 32, "INT64": 64}
+
+
+def listed(values: Sequence[int]) -> str:
+    """Numbers as a message quotes them: not more than a shape has."""
+    shown = ", ".join(map(str, values[:MOST_DIMENSIONS]))
+    return f"[{shown}, ... {len(values)} in all]" if len(values) > MOST_DIMENSIONS else f"[{shown}]"
 
 
 @dataclass(slots=True)
@@ -27,7 +37,8 @@ class Known:
 
     Attributes:
         values: What is computed while the model runs, and yet known: what SHAPE gives, and what follows from it.
-        shapes: Of tensors whose signature leaves a size open: what their operator computes. The file says 1 there.
+        shapes: What the operators of some tensors compute, where the file says another shape: 1 for a size that the
+            signature leaves open, or as many elements in other dimensions (`regroups`).
     """
 
     values: dict[int, Shape] = field(default_factory=dict)
@@ -103,20 +114,37 @@ class Call:
         self.require(1 <= value <= most, f"{name} is {value}, and must lie within 1..{most}")
         return value
 
-    def values(self, position: int) -> tuple[int, ...]:
+    def values(self, position: int, *ranks: int, wide: bool = False, most: int = _FEW) -> tuple[int, ...]:
         """The integers of an input that is a constant, or follows from constants and shapes.
 
+        Kernels read these as what they expect, whatever the file says: a type or rank that is not theirs makes them
+        compute another shape than the file has.
+
+        Args:
+            position: Of the input.
+            ranks: How many dimensions it may have; one where left out.
+            wide: Whether its kernel reads int64 too, not only int32.
+            most: How many there may be.
+
         Raises:
-            MalformedModelError: It is computed from the model's inputs, or is not of integers.
+            MalformedModelError: It is computed from the model's inputs, or of another type, rank or length.
         """
         tensor = self.input(position)
+        if wide:
+            self.indices(position)
+        else:
+            self.require(
+                tensor.type == "INT32", f"input {position} is {tensor.type.lower()}, and must be int32"
+            )
+        count = prod(self.rank(position, *(ranks or (1,))))
+        self.require(count <= most, f"input {position} has {count} numbers, and may have {most}")
         found = self.constant(position)
         if found is None:
-            self.fail(f"input {position} ('{tensor.name}') must be a constant of integers, and is none")
+            self.fail(f"input {position} ('{tensor.name[:80]}') must be a constant of integers, and is none")
         return found
 
     def constant(self, position: int) -> tuple[int, ...] | None:
-        """As `values`, and None where it is not known."""
+        """The integers of an input of any length, and None where they are not known."""
         tensor = self.input(position)
         if tensor.type not in _CODES:
             return None
@@ -125,16 +153,23 @@ class Call:
             return struct.unpack(f"<{prod(tensor.shape)}{_CODES[tensor.type]}", data)
         return () if 0 in tensor.shape else self._known.values.get(tensor.index)
 
-    def scalar(self, position: int) -> int:
+    def scalar(self, position: int, *, wide: bool = False) -> int:
         """The only integer of an input, as of `values`."""
-        values = self.values(position)
+        values = self.values(position, 0, 1, wide=wide)
         self.require(len(values) == 1, f"input {position} must be one number, and is {len(values)}")
         return values[0]
 
     def learn(self, values: Sequence[int] | None) -> None:
-        """Notes what the first output holds, where that is known."""
-        if values is not None:
-            self._known.values[self.outputs[0].index] = tuple(values)
+        """Notes what the first output holds, where that is known.
+
+        What its type cannot hold is not known: kernels wrap around.
+        """
+        output = self.outputs[0]
+        bits = _LEARNED.get(output.type)
+        if values is None or bits is None:
+            return
+        if all(-(1 << bits - 1) <= value < 1 << bits - 1 for value in values):
+            self._known.values[output.index] = tuple(values)
 
     def few(self, position: int) -> tuple[int, ...] | None:
         """As `constant`, and None where it is no list or single number of moderate length: shapes and the like."""
@@ -153,7 +188,8 @@ class Call:
     def gives(self, shape: Sequence[int], output: int = 0) -> None:
         """Requires the shape of an output.
 
-        Where the file leaves a size open, what the operator computes holds.
+        Where the file leaves a size open, what the operator computes holds; so it does where it computes as many
+        elements in other dimensions, because an input has other dimensions than the file says.
 
         Raises:
             MalformedModelError: The file says another one.
@@ -165,11 +201,24 @@ class Call:
         is_open = len(signature) == len(computed) and all(
             signed in (-1, size) for signed, size in zip(signature, computed, strict=True)
         )
-        if not is_open:
-            self.fail(f"output {output} has the shape {list(tensor.shape)}, and it computes {list(shape)}")
+        if not is_open and not self._follows(tensor, computed):
+            self.fail(f"output {output} has the shape {list(tensor.shape)}, and it computes {listed(shape)}")
         if min(computed, default=1) < 1 or prod(computed) > _MOST_ELEMENTS:
-            self.fail(f"output {output} gets the shape {list(shape)}, which is too large or empty")
+            self.fail(f"output {output} gets the shape {listed(shape)}, which is too large or empty")
         self._known.shapes[tensor.index] = computed
+
+    def _follows(self, tensor: Tensor, computed: Shape) -> bool:
+        """Whether an output has the elements that it computes, and an input was regrouped."""
+        if prod(tensor.shape) != prod(computed):
+            return False
+        given = ((each.shape, self._known.shapes.get(each.index)) for each in self.inputs if each is not None)
+        return any(noted not in (None, said) and prod(noted or ()) == prod(said) for said, noted in given)
+
+    def regroups(self, shape: Sequence[int]) -> None:
+        """Notes the shape of the first output, which has as many elements in the file, in whatever dimensions."""
+        tensor = self.outputs[0]
+        if tensor.shape != tuple(shape):
+            self._known.shapes[tensor.index] = tuple(shape)
 
     def same_types(self, *positions: int) -> None:
         """Requires inputs to have the type of the first output."""

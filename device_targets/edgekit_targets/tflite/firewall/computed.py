@@ -57,14 +57,10 @@ def binary(call: Call) -> None:
     call.same_types(0, 1)
     call.gives(broadcast(call, call.shape(0), call.shape(1)))
     _refuse_abort(call)
-    first, second = call.few(0), call.few(1)
-    if (
-        call.operator.opcode == "MUL"
-        and first is not None
-        and second is not None
-        and len(first) == len(second)
-    ):
-        call.learn([a * b for a, b in zip(first, second, strict=True)])
+    if call.operator.opcode == "MUL" and call.operator.options["fused_activation_function"] == "NONE":
+        first, second = call.few(0), call.few(1)
+        if first is not None and second is not None and len(first) == len(second):
+            call.learn([a * b for a, b in zip(first, second, strict=True)])
 
 
 def _refuse_abort(call: Call) -> None:
@@ -92,7 +88,7 @@ def _scale(call: Call, tensor: Tensor) -> float:
     if tensor.type not in _EIGHT_BIT:
         return 1.0
     if quantization is None or len(quantization.scale) != 1:
-        call.fail(f"'{tensor.name}' must have one scale")
+        call.fail(f"'{tensor.name[:80]}' must have one scale")
     return quantization.scale[0]
 
 
@@ -133,9 +129,8 @@ def select(call: Call) -> None:
 def reduce(call: Call) -> None:
     """MEAN, SUM and the like: along axes that are constants."""
     call.same_types(0)
-    call.require(call.input(1).type == "INT32", "its axes must be int32")
     shape = call.shape(0)
-    axes = {call.axis(value, len(shape)) for value in call.values(1)}
+    axes = {call.axis(value, len(shape)) for value in call.values(1, 0, 1)}
     values = call.few(0)
     if call.operator.opcode == "REDUCE_PROD" and axes == {0} and values is not None:
         call.learn([prod(values)])
@@ -150,7 +145,7 @@ def place_of(call: Call) -> None:
     kind = call.outputs[0].type
     call.require(kind in ("INT32", "INT64"), f"its output is {kind.lower()}, and must be int32 or int64")
     shape = call.shape(0)
-    axis = call.axis(call.scalar(1), len(shape))
+    axis = call.axis(call.scalar(1, wide=True), len(shape))
     call.gives((*shape[:axis], *shape[axis + 1 :]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from edgekit_targets.tflite.firewall.call import MOST_STEP, Call, Shape
+from edgekit_targets.tflite.firewall.call import MOST_DIMENSIONS, MOST_STEP, Call, Shape, listed
 
 
 def reshape(call: Call) -> None:
@@ -13,21 +13,23 @@ def reshape(call: Call) -> None:
     call.same_types(0)
     elements = prod(call.shape(0))
     if call.has(1):
-        call.indices(1)
-        wanted = call.values(1)
+        wanted = call.values(1)  # of another type or rank, LiteRT takes the shape of the options instead
     else:
         new = call.operator.options["new_shape"]
         assert isinstance(new, tuple)
         wanted = new
     call.require(
-        wanted.count(-1) <= 1 and min(wanted, default=1) >= -1 and 0 not in wanted,
-        f"the shape {list(wanted)} cannot be had",
+        len(wanted) <= MOST_DIMENSIONS
+        and wanted.count(-1) <= 1
+        and min(wanted, default=1) >= -1
+        and 0 not in wanted,
+        f"the shape {listed(wanted)} cannot be had",
     )
     if -1 in wanted:
         rest = -prod(wanted)
-        call.require(elements % rest == 0, f"{elements} elements cannot become {list(wanted)}")
+        call.require(elements % rest == 0, f"{elements} elements cannot become {listed(wanted)}")
         wanted = tuple(elements // rest if size == -1 else size for size in wanted)
-    call.require(prod(wanted) == elements, f"{elements} elements cannot become {list(wanted)}")
+    call.require(prod(wanted) == elements, f"{elements} elements cannot become {listed(wanted)}")
     call.gives(wanted)
 
 
@@ -45,7 +47,7 @@ def expand(call: Call) -> None:
     """EXPAND_DIMS."""
     call.same_types(0)
     shape = call.shape(0)
-    axis = call.axis(call.scalar(1), len(shape) + 1)
+    axis = call.axis(call.scalar(1, wide=True), len(shape) + 1)
     call.gives((*shape[:axis], 1, *shape[axis:]))
 
 
@@ -111,7 +113,7 @@ def split(call: Call) -> None:
 def split_sizes(call: Call) -> None:
     """SPLIT_V: inputs are the data, the sizes and the axis; one size may be -1, the rest."""
     call.same_types(0)
-    shape, sizes = call.shape(0), call.values(1)
+    shape, sizes = call.shape(0), call.values(1, most=len(call.outputs))
     axis, count = call.axis(call.scalar(2), len(shape)), call.number("num_splits")
     call.require(count == len(call.outputs) == len(sizes), f"{len(sizes)} sizes, and {count} parts")
     if sizes.count(-1) == 1:
@@ -119,7 +121,7 @@ def split_sizes(call: Call) -> None:
         sizes = tuple(rest if size == -1 else size for size in sizes)
     call.require(
         min(sizes) > 0 and sum(sizes) == shape[axis],
-        f"sizes {list(sizes)} of {shape[axis]} values along {axis}",
+        f"sizes {listed(sizes)} of {shape[axis]} values along {axis}",
     )
     _outputs(call, [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes])
 
@@ -134,28 +136,26 @@ def _outputs(call: Call, shapes: Sequence[Shape]) -> None:
 def pad(call: Call) -> None:
     """PAD, PADV2 and MIRROR_PAD."""
     call.same_types(0, *([2] if call.operator.opcode == "PADV2" else []))
-    call.indices(1)
-    shape, before_after = call.shape(0), call.values(1)
+    shape, before_after = call.shape(0), call.values(1, 2, wide=True)
     call.require(
         call.shape(1) == (len(shape), 2), f"paddings of {list(call.shape(1))} for {len(shape)} dimensions"
     )
-    call.require(min(before_after, default=0) >= 0, f"paddings {list(before_after)} are negative")
+    call.require(min(before_after, default=0) >= 0, f"paddings {listed(before_after)} are negative")
     if call.operator.opcode == "PADV2":
         call.require(prod(call.shape(2)) == 1, "its value is not one number")
     if call.operator.opcode == "MIRROR_PAD":
         least = 1 if call.operator.options["mode"] == "REFLECT" else 0
         fits = all(p <= shape[i // 2] - least for i, p in enumerate(before_after))
-        call.require(fits, f"paddings {list(before_after)} are wider than {list(shape)} can mirror")
+        call.require(fits, f"paddings {listed(before_after)} are wider than {list(shape)} can mirror")
     call.gives([n + before_after[2 * i] + before_after[2 * i + 1] for i, n in enumerate(shape)])
 
 
 def transpose(call: Call) -> None:
     """TRANSPOSE."""
     call.same_types(0)
-    call.indices(1)
     shape, order = call.shape(0), call.values(1)
     call.require(
-        sorted(order) == list(range(len(shape))), f"{list(order)} is no order of {len(shape)} dimensions"
+        sorted(order) == list(range(len(shape))), f"{listed(order)} is no order of {len(shape)} dimensions"
     )
     call.gives([shape[axis] for axis in order])
 
@@ -163,9 +163,7 @@ def transpose(call: Call) -> None:
 def cut(call: Call) -> None:
     """SLICE: a size of -1 is all that is left."""
     call.same_types(0)
-    call.indices(1)
-    call.indices(2)
-    shape, begin, size = call.shape(0), call.values(1), call.values(2)
+    shape, begin, size = call.shape(0), call.values(1, wide=True), call.values(2, wide=True)
     call.require(len(begin) == len(size) == len(shape), f"{len(begin)} begins for {len(shape)} dimensions")
     size = tuple(n - b if s == -1 else s for n, b, s in zip(shape, begin, size, strict=True))
     for n, b, s in zip(shape, begin, size, strict=True):
@@ -176,8 +174,6 @@ def cut(call: Call) -> None:
 def strided_slice(call: Call) -> None:
     """STRIDED_SLICE. Source: the masks of tf.strided_slice, in terms of Python's slices."""
     call.same_types(0)
-    for position in (1, 2, 3):
-        call.indices(position)
     shape, begin, end, strides = call.shape(0), call.values(1), call.values(2), call.values(3)
     call.require(len(begin) == len(end) == len(strides), "begin, end and strides differ in length")
     # Ends that count from the beginnings run out of the tensor in LiteRT 2.3.0's built-in kernel where masks are set.
@@ -200,6 +196,8 @@ def _slices(call: Call, shape: Shape, begin: Shape, end: Shape, strides: Shape) 
     for i, (first, last, stride) in enumerate(zip(begin, end, strides, strict=True)):
         if ellipsis >> i & 1:
             after = sum(1 for j in range(i + 1, len(begin)) if not new >> j & 1)
+            # LiteRT 2.3.0 takes it for one dimension then, and shifts what follows it.
+            call.require(axis < len(shape) - after, "an ellipsis stands for no dimension")
             while axis < len(shape) - after:
                 yield range(shape[axis])
                 axis += 1
@@ -284,31 +282,30 @@ def reverse(call: Call) -> None:
 def tile(call: Call) -> None:
     """TILE."""
     call.same_types(0)
-    call.indices(1)
-    shape, times = call.shape(0), call.values(1)
-    call.require(len(times) == len(shape) and min(times, default=1) > 0, f"{list(times)} times {list(shape)}")
+    shape, times = call.shape(0), call.values(1, wide=True)
+    call.require(
+        len(times) == len(shape) and min(times, default=1) > 0, f"{listed(times)} times {list(shape)}"
+    )
     call.gives([size * count for size, count in zip(shape, times, strict=True)])
 
 
 def broadcast_to(call: Call) -> None:
     """BROADCAST_TO."""
     call.same_types(0)
-    call.indices(1)
-    shape, wanted = call.shape(0), call.values(1)
+    shape, wanted = call.shape(0), call.values(1, wide=True)
     padded = (1,) * (len(wanted) - len(shape)) + shape
     fits = len(wanted) >= len(shape) and all(
         a in (1, b) and b > 0 for a, b in zip(padded, wanted, strict=True)
     )
-    call.require(fits, f"{list(shape)} cannot be broadcast to {list(wanted)}")
+    call.require(fits, f"{list(shape)} cannot be broadcast to {listed(wanted)}")
     call.gives(wanted)
 
 
 def fill(call: Call) -> None:
     """FILL: inputs are the shape and the value."""
     call.same_types(1)
-    call.indices(0)
     call.require(prod(call.shape(1)) == 1 and not call.shape(1), "its value is not a scalar")
-    call.gives(call.values(0))
+    call.gives(call.values(0, wide=True))
 
 
 def shape_of(call: Call) -> None:
@@ -355,17 +352,19 @@ def batch_to_space(call: Call) -> None:
     shape, blocks, edges = _blocks(call)
     call.require(shape[0] % prod(blocks) == 0, f"blocks of {list(blocks)} from a batch of {shape[0]}")
     inner = [shape[1 + i] * block - edges[2 * i] - edges[2 * i + 1] for i, block in enumerate(blocks)]
-    call.require(min(inner) > 0, f"crops {list(edges)} leave nothing")
+    call.require(min(inner) > 0, f"crops {listed(edges)} leave nothing")
     call.gives((shape[0] // prod(blocks), *inner, *shape[1 + len(blocks) :]))
 
 
 def _blocks(call: Call) -> tuple[Shape, Shape, Shape]:
     call.same_types(0)
-    shape, blocks, edges = call.rank(0, 3, 4), call.values(1), call.values(2)
+    shape, blocks, edges = call.rank(0, 3, 4), call.values(1), call.values(2, 2)
     call.require(
-        len(blocks) == len(shape) - 2 and min(blocks) > 0, f"blocks of {list(blocks)} for {list(shape)}"
+        len(blocks) == len(shape) - 2 and min(blocks) > 0, f"blocks of {listed(blocks)} for {list(shape)}"
     )
-    call.require(call.shape(2) == (len(blocks), 2) and min(edges) >= 0, f"paddings or crops of {list(edges)}")
+    call.require(
+        call.shape(2) == (len(blocks), 2) and min(edges) >= 0, f"paddings or crops of {listed(edges)}"
+    )
     return shape, blocks, edges
 
 
@@ -373,9 +372,8 @@ def resize(call: Call) -> None:
     """RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR."""
     call.same_types(0)
     batch, _, _, channels = call.rank(0, 4)
-    call.require(call.input(1).type == "INT32", "its sizes must be int32")
     sizes = call.values(1)
-    call.require(len(sizes) == 2 and min(sizes) > 0, f"the sizes {list(sizes)}")
+    call.require(len(sizes) == 2 and min(sizes) > 0, f"the sizes {listed(sizes)}")
     both = call.number("align_corners") and call.number("half_pixel_centers")
     call.require(not both, "align_corners and half_pixel_centers exclude each other")
     call.gives((batch, *sizes, channels))

@@ -7,6 +7,7 @@ from math import isfinite, prod
 from typing import NoReturn
 
 from edgekit_targets.errors import MalformedModelError
+from edgekit_targets.tflite.firewall.call import MOST_DIMENSIONS
 from edgekit_targets.tflite.graph import Graph, Quantization, Tensor
 from edgekit_targets.tflite.schema import BITS
 
@@ -23,7 +24,7 @@ class ModelLimits:
         signatures: Signatures.
     """
 
-    rank: int = 8
+    rank: int = MOST_DIMENSIONS
     tensor: int = 512 << 20
     computed: int = 2 << 30
     metadata: int = 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from edgekit_targets.tflite.firewall.call import MOST_STEP, Call, broadcast
+from edgekit_targets.tflite.firewall.call import MOST_STEP, Call, broadcast, listed
 from edgekit_targets.tflite.graph import Tensor
 
 
@@ -71,11 +71,10 @@ def transposed(call: Call) -> None:
     made, kernel_h, kernel_w, taken = call.rank(1, 4)
     batch, height, width, channels = call.rank(2, 4)
     stride_h, stride_w = _steps(call, "stride_h", "stride_w")
-    call.indices(0)
     shape = call.values(0)
     call.require(
         len(shape) == 4 and min(shape) > 0 and shape[0] == batch and shape[3] == made and channels == taken,
-        f"an output of {list(shape)} from {list(call.shape(2))} and a filter of {list(call.shape(1))}",
+        f"an output of {listed(shape)} from {list(call.shape(2))} and a filter of {list(call.shape(1))}",
     )
     fitting = (window(call, shape[1], kernel_h, stride_h), window(call, shape[2], kernel_w, stride_w))
     call.require(
@@ -99,9 +98,9 @@ def dense(call: Call) -> None:
     if call.number("keep_num_dims"):
         call.require(shape[-1] == depth, f"rows of {depth} of an input of {list(shape)}")
         call.gives((*shape[:-1], made))
-    elif (
-        not said or said[-1] != made or prod(said) != rows * made
-    ):  # [units] and [1, 1, units] are written too
+    elif said and said[-1] == made and prod(said) == rows * made:
+        call.regroups((rows, made))  # [units] and [1, 1, units] are written too
+    else:
         call.gives((rows, made))
 
 
@@ -115,7 +114,8 @@ def _weights(call: Call, data: int, weights: int, bias: int, *, channel: int, co
         return
     added = call.input(bias)
     call.require(added.type == "INT32", f"its bias is {added.type.lower()}, and must be int32")
-    call.require(added.shape == (count,), f"its bias is {list(added.shape)}, and must be [{count}]")
+    shape = call.shape(bias)
+    call.require(shape == (count,), f"its bias is {list(shape)}, and must be [{count}]")
     _channels(call, added, 0, count)
 
 
@@ -125,7 +125,7 @@ def _channels(call: Call, tensor: Tensor, channel: int, count: int) -> None:
         return
     call.require(
         quantization.quantized_dimension == channel and len(quantization.scale) == count,
-        f"'{tensor.name}' has {len(quantization.scale)} scales along dimension {quantization.quantized_dimension}, "
+        f"'{tensor.name[:80]}' has {len(quantization.scale)} scales along dimension {quantization.quantized_dimension}, "
         f"and needs {count} along {channel}",
     )
 
