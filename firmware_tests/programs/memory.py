@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +12,8 @@ import edgekit
 
 def peak_kib():
     """Of this program alone: getrusage counts what the process was before it became this program, too."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 warnings.simplefilter("ignore")  # that the bundle runs unsigned
