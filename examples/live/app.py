@@ -21,7 +21,7 @@ import numpy as np
 
 import edgekit
 from edgekit.backends.faults import Unplug
-from edgekit.errors import SessionError
+from edgekit.errors import EdgekitError, SessionError
 from edgekit.trust import UnsignedBundleWarning
 
 MOST_REOPENED = 5
@@ -78,7 +78,10 @@ def main() -> None:
     warnings.simplefilter("ignore", UnsignedBundleWarning)
     slow = edgekit.Simulation(latency_ms=4, jitter_ms=1, faults=[Unplug(after=3, opens=2)])
     camera = Camera(options.frames, options.fps)
-    count = watch(options.bundle, camera, slow if options.simulate else "auto")
+    try:
+        count = watch(options.bundle, camera, slow if options.simulate else "auto")
+    except EdgekitError as error:
+        sys.exit(f"{error}\nhint: {error.hint}")
     print(f"{count} frames answered")
 
 
