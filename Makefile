@@ -13,7 +13,7 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	$(BIN)/python -m pytest
 
-# A million hostile bundles, then hostile models: about a quarter of an hour on two cores. `make test` runs a slice.
+# A million hostile bundles, then hostile models: some five minutes on two cores. `make test` runs a slice.
 fuzz: $(STAMP)
 	$(BIN)/python sdk/fuzz/bundles.py
 	$(BIN)/python sdk/fuzz/models.py --alone
