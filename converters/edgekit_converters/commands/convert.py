@@ -94,6 +94,11 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
             "show_default": True,
             "help": "balanced also corrects biases, where that measures better.",
         },
+        "--keep-outliers": {
+            "is_flag": True,
+            "help": "Use every sample. Without it, samples whose values lie far outside all others are left "
+            "out and named: one image scaled wrongly would cost all others their precision.",
+        },
         "--threads": {
             "type": int,
             "help": "Interpreters side by side. Default: one a core. Changes no result.",
