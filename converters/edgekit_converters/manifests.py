@@ -66,7 +66,7 @@ def make_manifest(
             samples=len(calibration),
             available=calibration.source.count(),
             seed=request.seed,
-            ranges="model" if made.choice is None else made.choice.recipe.ranges,
+            ranges="model" if made.choice is None else _word(made.choice.recipe.ranges),
             left_out=tuple(map(str, made.left_out)),
         ),
         recipe={"effort": "none"} if made.choice is None else made.choice.recipe.to_json(),
@@ -134,6 +134,11 @@ def _input_spec(tensor: TensorIO, calibration: CalibrationSet) -> TensorSpec:
         layout,
         calibration.preprocessing[tensor.name],
     )
+
+
+def _word(ranges: str) -> str:
+    """How ranges were chosen, as one lowercase word: "percentile:99.99" becomes "percentile-99-99"."""
+    return ranges.replace(":", "-").replace(".", "-")
 
 
 def _golden(count: int, source: str) -> GoldenRecord:
