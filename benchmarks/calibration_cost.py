@@ -3,9 +3,9 @@
     python benchmarks/calibration_cost.py [--rounds 3] [--samples 500] [--threads 2] [--aeq PYTHON]
 
 The model is that of convert_cost.py: keras.applications MobileNetV2-224 with random weights, as float .tflite by
-TFLiteConverter. Every row is the pass alone, samples in memory, nothing loaded or exported; TFLiteConverter's is its own Calibrator. Each
-pass has a process of its own, the rows are taken in turn, and the best of the rounds counts. --aeq names a Python
-that has ai-edge-quantizer 0.10; without it there are no rows of that.
+TFLiteConverter. Every row is the pass alone, samples in memory, nothing loaded or exported; TFLiteConverter's is its own
+Calibrator. Each pass has a process of its own, the rows are taken in turn, and the best of the rounds counts. --aeq
+names a Python that has ai-edge-quantizer 0.10; without it there are no rows of that.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ TABLE = [
     Bad("channels-first", f"{CONVERT} --calibration {{shop}}/first.npy", r"\(3, 12, 12\)", r"(?i)channels"),
     Bad("nan", f"{CONVERT} --calibration {{shop}}/nan.npy", r"(?i)nan.*row 7|row 7.*nan"),
     Bad("infinity", f"{CONVERT} --calibration {{shop}}/inf.npy", r"(?i)inf.*row 3|row 3.*inf"),
+    Bad("many-outliers", f"{CONVERT} --calibration {{shop}}/outliers.npy --preprocessed", r"3 of 48 calibration samples lie far outside[^!]*outliers\.npy row 5", r"--keep-outliers"),
     Bad("constant", f"{CONVERT} --calibration {{shop}}/constant.npy", r"(?i)same|constant"),
     Bad("truncated-npy", f"{CONVERT} --calibration {{shop}}/cut.npy", r"cut\.npy"),
     Bad("objects", f"{CONVERT} --calibration {{shop}}/objects.npy", r"(?i)object|pickle"),
@@ -209,9 +210,11 @@ def _arrays(folder: Path, samples: np.ndarray) -> None:
     raw = ((samples + 1) * 127).astype(np.uint8)
     nan, inf = samples.copy(), samples.copy()
     nan[7, 0, 0, 0], inf[3, 1, 1, 1] = np.nan, np.inf
+    outliers = samples.copy()
+    outliers[[5, 6, 30]] *= 100
     labels = np.arange(len(samples)) % 5
     for name, array in {
-        "good": samples, "none": samples[:0], "one": samples[:1], "nan": nan, "inf": inf,
+        "good": samples, "outliers": outliers, "none": samples[:0], "one": samples[:1], "nan": nan, "inf": inf,
         "wide": np.tile(samples, (1, 2, 2, 1)), "first": samples.transpose(0, 3, 1, 2),
         "constant": np.full_like(samples, 0.5), "objects": np.array([{}] * 20),
     }.items():  # fmt: skip

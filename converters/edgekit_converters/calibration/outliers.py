@@ -39,8 +39,8 @@ TO_SIGMA = 1.4826
 SPREADS = 3.0
 """Robust standard deviations above the median; 3 is Leys et al.'s "very conservative" choice."""
 
-LARGEST_GROUP = 0.25
-"""What more than a quarter of the samples do is a mode of the data."""
+LARGEST_GROUP = 0.2
+"""What more than a fifth of the samples do is a mode of the data."""
 
 INPUT_GAP = math.log2(3)
 INNER_GAP = math.log2(4)
