@@ -236,9 +236,7 @@ def _make_int8(
         worker.call("run the model once", probe, source.flatbuffer)
         return keep_quantized(source.flatbuffer)
     samples = Samples(calibration, len(calibration))
-    return quantize_model(
-        source.flatbuffer, samples, request.effort, worker, progress, request.cores, request.keep_outliers
-    )
+    return quantize_model(source.flatbuffer, samples, request.settings(), worker, progress)
 
 
 def _evaluate(

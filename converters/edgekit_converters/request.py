@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from edgekit.errors import DataError, EdgekitError, InvalidManifestError
 from edgekit.manifest import LAYOUTS, Identity
 from edgekit_converters.calibration import DataSpec, InputSpec, SaidPreprocessing
 from edgekit_converters.calibration.resolving import check_words
+from edgekit_converters.quantize.pipeline import Settings
 from edgekit_converters.quantize.recipe import EFFORTS
+from edgekit_converters.quantize.recipe_file import read_recipe
 from edgekit_converters.sources import SourceOptions
 
 Value = TypeVar("Value")
@@ -42,7 +45,10 @@ class Request:
         max_drop: The most that int8 may lose, in percentage points of the metric; None sets no contract.
         samples: How many calibration samples are used at most.
         seed: Of the choice among them.
-        effort: "fast" or "balanced".
+        effort: "fast", "balanced" or "best".
+        recipe: What an earlier search found, to be done again without one: a bundle, a .json file, or an object from Python.
+        budget: After so many seconds the search opens no other candidate; None for no limit.
+        per_tensor_weights: One scale a tensor for weights, for delegates that know no other.
         keep_outliers: Whether samples that lie far outside the others are used all the same.
         range: What 0..255 (images) or -32768..32768 (sound) becomes.
         mean: Subtracted after `range`, one number or one a channel.
@@ -77,6 +83,9 @@ class Request:
     samples: int = 200
     seed: int = 0
     effort: str = "balanced"
+    recipe: str | Path | Mapping[str, object] | None = None
+    budget: float | None = None
+    per_tensor_weights: bool = False
     keep_outliers: bool = False
     range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
     mean: Numbers | Mapping[str, Numbers] | None = None
@@ -108,6 +117,7 @@ class Request:
         self._check_choices()
         self._check_numbers()
         self._check_contract()
+        self._check_recipe()
         for name in (None, *sorted(self.names_inputs())):
             check_words(self._said(name))
         try:
@@ -147,6 +157,22 @@ class Request:
                     hint=f"leave --{word} out if in doubt",
                 )
 
+    def _check_recipe(self) -> None:
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise EdgekitError(
+                f"--budget {self.budget:g}: must be a number of seconds above 0",
+                hint="leave it out for no limit",
+            )
+        if self.recipe is None:
+            return
+        if self.per_tensor_weights or self.budget is not None:
+            word = "--per-tensor-weights" if self.per_tensor_weights else "--budget"
+            raise EdgekitError(
+                f"--recipe is done as it is, and {word} says something else",
+                hint='a recipe says "per_channel": false for one scale a tensor, and searches nothing',
+            )
+        read_recipe(self.recipe)
+
     def _check_contract(self) -> None:
         if self.max_drop is not None and self.evaluation is None:
             raise EdgekitError(
@@ -177,6 +203,17 @@ class Request:
     def cores(self) -> int:
         """How many interpreters run side by side."""
         return self.threads or len(os.sched_getaffinity(0))
+
+    def settings(self) -> Settings:
+        """What is asked of quantization."""
+        return Settings(
+            effort=self.effort,
+            recipe=None if self.recipe is None else read_recipe(self.recipe),
+            per_channel=not self.per_tensor_weights,
+            keep_outliers=self.keep_outliers,
+            budget_s=self.budget,
+            threads=self.cores,
+        )
 
     def source_options(self) -> SourceOptions:
         """What is said about the model."""

@@ -89,15 +89,30 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
         },
         "--seed": {"type": int, "default": 0, "show_default": True, "help": "Of the choice among them."},
         "--effort": {
-            "type": click.Choice(["fast", "balanced"]),
+            "type": click.Choice(["fast", "balanced", "best"]),
             "default": "balanced",
             "show_default": True,
-            "help": "balanced also corrects biases, where that measures better.",
+            "help": "fast: minimum and maximum. balanced: tries a few corrections on samples held out, keeps what is "
+            "closest to float. best: tries more, in minutes.",
         },
         "--keep-outliers": {
             "is_flag": True,
             "help": "Use every sample. Without it, samples whose values lie far outside all others are left "
             "out and named: one image scaled wrongly would cost all others their precision.",
+        },
+        "--budget": {
+            "type": float,
+            "metavar": "SECONDS",
+            "help": "Then the search opens no other candidate and keeps the best so far.",
+        },
+        "--recipe": {
+            "type": click.Path(),
+            "metavar": "FILE",
+            "help": "Do what an earlier search found: its bundle, or a .json file. No search.",
+        },
+        "--per-tensor-weights": {
+            "is_flag": True,
+            "help": "One scale a tensor for weights, for delegates that know no other. Costs accuracy.",
         },
         "--threads": {
             "type": int,

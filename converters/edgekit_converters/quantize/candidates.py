@@ -1,8 +1,4 @@
-"""Which of a few int8 models stays closest to the float one, by measurement and not by belief.
-
-No correction wins on every model (bias correction gained 5 points on one network and cost 0.4 on another), so a correction
-is first fitted on a part of the samples and judged on the rest; only if it wins there is it fitted on all of them.
-"""
+"""The nouns of the search: what is tried, what it is tried on, and what is kept."""
 
 from __future__ import annotations
 
@@ -11,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit_converters.calibration.observe import Observation
-from edgekit_converters.quantize.corrections import correct_biases
 from edgekit_converters.quantize.recipe import Recipe
 from edgekit_converters.runner import Runner
 
@@ -20,21 +14,51 @@ HELD_OUT_EVERY = 5
 """Every fifth sample judges, the others fit."""
 
 LEAST_SAMPLES = 2 * HELD_OUT_EVERY
-"""With fewer samples nothing is left to judge on, and the means that a correction is made of are noise."""
+"""With fewer samples nothing is left to judge on, and what a correction is fitted to is noise."""
 
-MOST_SAMPLES = 256
-"""More samples than this cost time and move no channel mean by much."""
+MOST_SAMPLES = 160
+"""More samples than this cost time and move no correction by much."""
 
-MEMORY_BYTES = 64 << 20
-"""The most that kept activations may take, so that `convert` needs no more memory than TFLiteConverter."""
+MEMORY_BYTES = 128 << 20
+"""The most that kept model inputs and outputs may take."""
 
-MARGIN_DB = 0.5
-"""By how much a correction must win: less than this, on a few dozen samples, is chance, and the plainer model is kept."""
+MOST_DB = 60.0
+"""Of one sample: an output that is right to a thousandth is right, and a silent one says nothing."""
 
-SILENCE = 1e-30
-"""Stands in for the power of an output that is 0 throughout."""
+Inputs = Mapping[str, np.ndarray]
 
-Samples = Sequence[Mapping[str, np.ndarray]]
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An int8 model as the quantizer made it, and the float model that its layers stand for.
+
+    Attributes:
+        recipe: What made it.
+        float_model: A float .tflite that computes what the original does.
+        int8_model: From it.
+    """
+
+    recipe: Recipe
+    float_model: bytes
+    int8_model: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FittingSample:
+    """One calibration sample that corrections are fitted or judged on.
+
+    Attributes:
+        inputs: Model inputs by name, float32, batch 1.
+        outputs: What the float model answers, where the sample judges.
+    """
+
+    inputs: Inputs
+    outputs: Inputs | None = None
+
+
+def judges(index: int) -> bool:
+    """Whether the sample at that position is held out from fitting, to judge."""
+    return index % HELD_OUT_EVERY == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +67,7 @@ class Trial:
 
     Attributes:
         recipe: How it was made.
-        sqnr_db: Power of the float outputs over the power of the int8 outputs' error, on the held-out samples, in dB.
+        sqnr_db: Power of the float outputs over the power of the int8 outputs' error, the mean over held-out samples, in dB.
     """
 
     recipe: Recipe
@@ -56,88 +80,55 @@ class Choice:
 
     Attributes:
         model: The flatbuffer.
+        float_model: The float model that its layers stand for: rescaled where the recipe says so.
         recipe: How it was made.
-        trials: Everything that was measured; empty where there was nothing to choose.
+        trials: Everything that was measured, in order; empty where there was nothing to choose.
         held_out: Number of samples that judged.
+        stopped: Whether the budget ended the search.
     """
 
     model: bytes
+    float_model: bytes
     recipe: Recipe
     trials: tuple[Trial, ...] = ()
     held_out: int = 0
+    stopped: bool = False
 
 
-def judges(index: int) -> bool:
-    """Whether the sample at that position is held out from fitting, to judge."""
-    return index % HELD_OUT_EVERY == 0
+def stored(int8_model: bytes, samples: Sequence[FittingSample]) -> list[tuple[Inputs, Inputs]]:
+    """For each sample the float inputs, and what an int8 model is fed for them."""
+    ports = Runner(int8_model).inputs
+    return [
+        (sample.inputs, {port.name: port.store(sample.inputs[port.name]) for port in ports})
+        for sample in samples
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class FittingSamples:
-    """The calibration samples that corrections are fitted and judged on.
+def sqnr_db(int8_model: bytes, samples: Sequence[FittingSample], *, threads: int) -> np.ndarray:
+    """Signal-to-quantization-noise ratio of all outputs together, sample by sample.
 
-    Attributes:
-        rows: Which row of the observation each sample is.
-        quantized: Model inputs of each sample by name, int8.
-        float_outputs: For the samples that judge, by their position: what the float model answers, float32, by name.
-    """
-
-    rows: Sequence[int]
-    quantized: Samples
-    float_outputs: Mapping[int, Mapping[str, np.ndarray]]
-
-
-def choose(
-    plain: bytes, recipe: Recipe, observation: Observation, samples: FittingSamples, *, threads: int
-) -> Choice:
-    """Tries bias correction on `plain` and keeps the better of the two.
+    Each output counts alike, whatever its size: its noise is taken relative to its own power. The mean over samples of
+    decibels, unlike that of powers, is not ruled by the few samples that the model is surest or least sure of.
 
     Args:
-        plain: The int8 model as the quantizer made it.
-        recipe: What made it.
-        observation: Of the float model.
-        samples: To fit and to judge on.
-        threads: For the interpreters.
+        int8_model: The flatbuffer.
+        samples: That judge.
+        threads: Of the interpreter.
 
     Returns:
-        The choice.
+        float64 [samples], in dB, within -MOST_DB..MOST_DB.
     """
-    count = len(samples.rows)
-    if count < LEAST_SAMPLES:
-        return Choice(plain, recipe)
-    judging = [index for index in range(count) if judges(index)]
-    fitting = [index for index in range(count) if not judges(index)]
-
-    def corrected(chosen: Sequence[int]) -> bytes:
-        means = observation.channel_means([samples.rows[index] for index in chosen])
-        inputs = [samples.quantized[index] for index in chosen]
-        return correct_biases(plain, means, inputs, memory_bytes=MEMORY_BYTES, threads=threads).model
-
-    def judged(model: bytes) -> float:
-        inputs = [samples.quantized[index] for index in judging]
-        expected = [samples.float_outputs[index] for index in judging]
-        return output_sqnr_db(model, inputs, expected, threads=threads)
-
-    with_bias = recipe.with_correction("bias")
-    trials = (Trial(recipe, judged(plain)), Trial(with_bias, judged(corrected(fitting))))
-    if trials[1].sqnr_db > trials[0].sqnr_db + MARGIN_DB:
-        return Choice(corrected(range(count)), with_bias, trials, len(judging))
-    return Choice(plain, recipe, trials, len(judging))
+    runner = Runner(int8_model, threads=threads)
+    ratios = []
+    for sample in samples:
+        assert sample.outputs is not None
+        answers = runner.run_real(sample.inputs)
+        noise = [_noise(answers[name], expected) for name, expected in sample.outputs.items()]
+        ratios.append(np.mean(noise))
+    return np.asarray(np.clip(-10 * np.log10(np.maximum(ratios, 1e-30)), -MOST_DB, MOST_DB))
 
 
-def output_sqnr_db(model: bytes, quantized: Samples, float_outputs: Samples, *, threads: int) -> float:
-    """Signal-to-quantization-noise ratio of all outputs together, in dB.
-
-    Each output counts alike, whatever its size: its noise is taken relative to its own power.
-    """
-    runner = Runner(model, threads=threads)
-    signal = dict.fromkeys((spec.name for spec in runner.outputs), 0.0)
-    noise = dict(signal)
-    for inputs, expected in zip(quantized, float_outputs, strict=True):
-        answers = runner.run(inputs)
-        for spec in runner.outputs:
-            error = spec.real(answers[spec.name]) - expected[spec.name]
-            signal[spec.name] += float(np.square(expected[spec.name], dtype=np.float64).sum())
-            noise[spec.name] += float(np.square(error, dtype=np.float64).sum())
-    ratios = [noise[name] / max(signal[name], SILENCE) for name in signal]
-    return float(-10 * np.log10(max(float(np.mean(ratios)), 1e-12)))
+def _noise(answer: np.ndarray, expected: np.ndarray) -> float:
+    power = float(np.square(expected, dtype=np.float64).sum())
+    error = float(np.square(answer - expected, dtype=np.float64).sum())
+    return error / max(power, 1e-30)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from edgekit_converters.audit import LEGACY_UINT8, Audit, audit, require_int8
 from edgekit_converters.calibration.observe import Observation, observe
+from edgekit_converters.calibration.observers import ranges
 from edgekit_converters.calibration.outliers import LeftOut
 from edgekit_converters.golden import probe
 from edgekit_converters.layers import SAMPLES as LAYER_SAMPLES
@@ -18,24 +18,62 @@ from edgekit_converters.layers import LayerError, layer_errors
 from edgekit_converters.progress import Progress
 from edgekit_converters.quantize.candidates import (
     HELD_OUT_EVERY,
-    LEAST_SAMPLES,
     MEMORY_BYTES,
     MOST_SAMPLES,
+    Base,
     Choice,
-    FittingSamples,
-    choose,
+    FittingSample,
     judges,
 )
-from edgekit_converters.quantize.corrections import BIASED_OPERATORS
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
+from edgekit_converters.quantize.equalize import equalize_weights
 from edgekit_converters.quantize.leaving_out import leave_out
 from edgekit_converters.quantize.legalize import legalize
-from edgekit_converters.quantize.recipe import Recipe
+from edgekit_converters.quantize.recipe import EQUALIZE_WEIGHTS, Recipe
 from edgekit_converters.quantize.samples import Samples
+from edgekit_converters.quantize.search import Budget, repeat, search
+from edgekit_converters.quantize.spans import channel_spans
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.runner import Runner
 from edgekit_converters.worker import Worker
-from edgekit_targets.tflite import read_graph
+
+RANGES = {
+    "fast": ("minmax",),
+    "balanced": ("minmax",),
+    "best": ("minmax", "mse", "percentile:99.99", "entropy"),
+}
+"""Methods that each effort tries, the plainest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is asked of quantization.
+
+    Attributes:
+        effort: One of `recipe.EFFORTS`.
+        recipe: To be done as it is, without a search; None searches.
+        per_channel: One scale a channel for weights, else one a tensor; a recipe says it for itself.
+        keep_outliers: Whether samples that lie far outside the others are used all the same.
+        budget_s: After so many seconds no other candidate is opened; None for no limit.
+        threads: Interpreters side by side.
+    """
+
+    effort: str = "balanced"
+    recipe: Recipe | None = None
+    per_channel: bool = True
+    keep_outliers: bool = False
+    budget_s: float | None = None
+    threads: int = 1
+
+    @property
+    def start(self) -> Recipe:
+        """The recipe that everything begins with."""
+        return self.recipe or Recipe(effort=self.effort, per_channel=self.per_channel)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How ranges are made from what was observed."""
+        return RANGES[self.effort] if self.recipe is None else (self.recipe.ranges,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +85,8 @@ class Int8Model:
         audit: Of it.
         float_model: The float .tflite that it is measured against, unsupported operators rewritten; None for a model that
             came quantized.
+        twin: The float .tflite that its layers stand for one by one: `float_model`, or what computes the same with channels
+            rescaled; None for a model that came quantized.
         choice: How it was found; None for a model that came quantized.
         notes: What was rewritten, for the report.
         layers: The error along the network; empty for a model that came quantized.
@@ -57,6 +97,7 @@ class Int8Model:
     model: bytes
     audit: Audit
     float_model: bytes | None = None
+    twin: bytes | None = None
     choice: Choice | None = None
     notes: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
@@ -65,24 +106,16 @@ class Int8Model:
 
 
 def quantize_model(
-    exported: bytes,
-    samples: Samples,
-    effort: str,
-    worker: Worker,
-    progress: Progress,
-    threads: int,
-    keep_outliers: bool = False,
+    exported: bytes, samples: Samples, settings: Settings, worker: Worker, progress: Progress
 ) -> Int8Model:
-    """Calibrates, quantizes, audits and corrects.
+    """Calibrates, quantizes, corrects and audits.
 
     Args:
         exported: A float .tflite, static shapes, batch 1.
         samples: To calibrate on.
-        effort: One of `recipe.EFFORTS`.
+        settings: What is asked for.
         worker: Where TensorFlow and everything that may crash runs.
         progress: Is told how far the passes have come.
-        threads: Interpreters side by side.
-        keep_outliers: Whether samples that lie far outside the others are used all the same.
 
     Returns:
         The int8 model that is kept, strictly int8 by its audit.
@@ -93,39 +126,71 @@ def quantize_model(
         QuantizationError: The quantizer refuses the model.
         WorkerCrashedError: The runtime or the quantizer crashes on the model.
     """
+    started = time.monotonic()
     float_model, rewritten = legalize(exported)
     worker.call("run the float model once", probe, float_model)
-    means_of = biased_outputs(float_model) if effort != "fast" else frozenset[str]()
-    with progress.bar("calibrating", len(samples)) as step:
-        observation = observe(float_model, samples, means_of=means_of, threads=threads, progress=step)
+    observation = _observe(float_model, samples, settings, progress)
     left_out: tuple[LeftOut, ...] = ()
-    if not keep_outliers:
+    if not settings.keep_outliers:
         observation, samples, left_out = leave_out(float_model, observation, samples)
-    ranges = tie_ranges(float_model, observation.minmax())
-    plain = worker.call("quantize the model", quantize, write_ranges(float_model, ranges), Quantizer())
-    require_int8(audit(plain))
-    worker.call("run the int8 model once", probe, plain)
+    fitting = [] if settings.start.effort == "fast" else fitting_samples(float_model, samples)
+    bases = list(_bases(float_model, observation, samples, fitting, settings, worker, progress))
     worker.close()  # nothing after this needs TensorFlow, and the passes below need the memory
-    recipe = Recipe(effort=effort, ranges=ranges.method, legalized=rewritten)
-    if effort == "fast":
-        choice = Choice(plain, recipe)
+    bases = [replace(base, recipe=replace(base.recipe, legalized=rewritten)) for base in bases]
+    if settings.recipe is not None:
+        choice = repeat(bases[-1], settings.recipe, fitting, threads=settings.threads)
     else:
-        fitting = fitting_samples(float_model, plain, samples, observation)
-        if len(fitting.rows) >= LEAST_SAMPLES:
-            progress.status(f"correcting biases on {len(fitting.rows)} samples")
-        choice = choose(plain, recipe, observation, fitting, threads=threads)
+        budget = Budget(settings.budget_s, started)
+        choice = search(bases, fitting, budget, progress.status, threads=settings.threads)
     finished = audit(choice.model)
     require_int8(finished)
-    few = itertools.islice(samples, LAYER_SAMPLES)
     return Int8Model(
         model=choice.model,
         audit=finished,
         float_model=float_model,
+        twin=choice.float_model,
         choice=choice,
         notes=rewritten,
-        layers=layer_errors(float_model, choice.model, few),
+        layers=layer_errors(choice.float_model, choice.model, itertools.islice(samples, LAYER_SAMPLES)),
         left_out=left_out,
     )
+
+
+def _observe(model: bytes, samples: Samples, settings: Settings, progress: Progress) -> Observation:
+    histograms = any(method != "minmax" for method in settings.methods)
+    with progress.bar("calibrating", len(samples)) as step:
+        return observe(model, samples, histograms=histograms, threads=settings.threads, progress=step)
+
+
+def _bases(
+    float_model: bytes,
+    observation: Observation,
+    samples: Samples,
+    fitting: list[FittingSample],
+    settings: Settings,
+    worker: Worker,
+    progress: Progress,
+) -> Iterator[Base]:
+    """The int8 models that the search starts from, the plainest first."""
+    start = settings.start
+    equalized = EQUALIZE_WEIGHTS in start.corrections
+    if not equalized:
+        for method in settings.methods:
+            yield _base(float_model, observation, replace(start, ranges=method), worker)
+    if equalized or (settings.recipe is None and not start.per_channel and fitting):
+        # Channels of unlike weights matter where they share one scale; ranges are then those of the rescaled model.
+        twin = equalize_weights(float_model, channel_spans(float_model, [each.inputs for each in fitting]))
+        observed = _observe(twin, samples, settings, progress)
+        yield _base(twin, observed, start.corrected(EQUALIZE_WEIGHTS), worker)
+
+
+def _base(float_model: bytes, observation: Observation, recipe: Recipe, worker: Worker) -> Base:
+    tied = tie_ranges(float_model, ranges(observation, recipe.ranges))
+    quantizer = Quantizer(per_channel=recipe.per_channel, per_channel_dense=recipe.per_channel)
+    int8_model = worker.call("quantize the model", quantize, write_ranges(float_model, tied), quantizer)
+    require_int8(audit(int8_model))
+    worker.call("run the int8 model once", probe, int8_model)
+    return Base(recipe, float_model, int8_model)
 
 
 def keep_quantized(model: bytes) -> Int8Model:
@@ -139,30 +204,15 @@ def keep_quantized(model: bytes) -> Int8Model:
     return Int8Model(model=model, audit=verdict, exceptions=verdict.exceptions)
 
 
-def biased_outputs(model: bytes) -> frozenset[str]:
-    """Names of the tensors that bias correction needs the channel means of."""
-    main = read_graph(model).main
-    return frozenset(
-        main.tensors[operator.outputs[0]].name
-        for operator in main.operators
-        if operator.opcode in BIASED_OPERATORS
-    )
-
-
-def fitting_samples(
-    float_model: bytes, int8_model: bytes, samples: Samples, observation: Observation
-) -> FittingSamples:
+def fitting_samples(float_model: bytes, samples: Samples) -> list[FittingSample]:
     """Takes up to MOST_SAMPLES, evenly spread, and no more than fit into MEMORY_BYTES."""
-    exact, rough = Runner(float_model), Runner(int8_model)
-    size = sum(math.prod(spec.shape) for spec in rough.inputs)
-    size += sum(4 * math.prod(spec.shape) for spec in exact.outputs) // HELD_OUT_EVERY
-    count = min(len(samples), MOST_SAMPLES, max(1, MEMORY_BYTES // size))
-    rows = [index * len(samples) // count for index in range(count)]
-    wanted = set(rows)
-    quantized: list[Mapping[str, np.ndarray]] = []
-    outputs: dict[int, Mapping[str, np.ndarray]] = {}
+    exact = Runner(float_model)
+    size = sum(4 * math.prod(port.shape) for port in exact.inputs)
+    size += sum(4 * math.prod(port.shape) for port in exact.outputs) // HELD_OUT_EVERY
+    count = min(len(samples), MOST_SAMPLES, max(1, MEMORY_BYTES // max(size, 1)))
+    wanted = {index * len(samples) // count for index in range(count)}
+    taken: list[FittingSample] = []
     for inputs in (inputs for row, inputs in enumerate(samples) if row in wanted):
-        if judges(len(quantized)):
-            outputs[len(quantized)] = exact.run(inputs)
-        quantized.append({spec.name: spec.store(inputs[spec.name]) for spec in rough.inputs})
-    return FittingSamples(rows, quantized, outputs)
+        outputs = exact.run(inputs) if judges(len(taken)) else None
+        taken.append(FittingSample(inputs, outputs))
+    return taken

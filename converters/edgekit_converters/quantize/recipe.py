@@ -1,11 +1,25 @@
-"""How a model was, or shall be, quantized: printable data."""
+"""How a model was, or shall be, quantized: printable data that can be given back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-EFFORTS = ("fast", "balanced")
+from edgekit.errors import EdgekitError
+from edgekit_converters.calibration.observers import observer
+
+EFFORTS = ("fast", "balanced", "best")
 ENGINE = "tensorflow-mlir"
+
+EQUALIZE_WEIGHTS = "equalize-weights"
+EQUALIZE = "equalize"
+DEAD_CHANNELS = "dead-channels"
+ROUND = "round"
+REFIT = "refit"
+BIAS = "bias"
+
+CORRECTIONS = (EQUALIZE_WEIGHTS, EQUALIZE, DEAD_CHANNELS, ROUND, REFIT, BIAS)
+"""In the order in which they are done. "refit" takes its ridge behind a colon: "refit:0.1"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +27,11 @@ class Recipe:
     """The steps between the float and the int8 model.
 
     Attributes:
-        effort: "fast" takes the extremes of the calibration samples as they are; "balanced" also tries corrections and
-            keeps what measures best.
-        ranges: How ranges follow from the samples: "minmax".
-        corrections: Applied in this order: "bias" or nothing.
-        per_channel: One scale a channel for convolution weights.
+        effort: "fast" takes the extremes of the calibration samples as they are; "balanced" also tries a few corrections and
+            keeps what measures best; "best" tries more of them, and other ranges.
+        ranges: How ranges follow from the samples: "minmax", "mse", "entropy" or "percentile:SHARE".
+        corrections: Of CORRECTIONS, in that order.
+        per_channel: One scale a channel for weights, else one a tensor.
         legalized: Operators that were rewritten because int8 has no kernel for them.
     """
 
@@ -27,12 +41,19 @@ class Recipe:
     per_channel: bool = True
     legalized: tuple[str, ...] = ()
 
-    def with_correction(self, name: str) -> Recipe:
-        """The same recipe with one more correction."""
-        return replace(self, corrections=(*self.corrections, name))
+    def corrected(self, *names: str) -> Recipe:
+        """The same recipe with more corrections, put into their order."""
+        return replace(self, corrections=tuple(sorted({*self.corrections, *names}, key=_place)))
+
+    @property
+    def refit_ridge(self) -> float | None:
+        """The ridge of refitting; None where weights are not refitted."""
+        return next(
+            (float(each.partition(":")[2]) for each in self.corrections if _kind(each) == REFIT), None
+        )
 
     def __str__(self) -> str:
-        return " + ".join((self.ranges, *(f"{name} correction" for name in self.corrections)))
+        return " + ".join((self.ranges, *self.corrections))
 
     def to_json(self) -> dict[str, object]:
         """For the manifest."""
@@ -44,3 +65,69 @@ class Recipe:
             "per_channel": self.per_channel,
             "legalized": list(self.legalized),
         }
+
+
+def recipe_from_json(said: object) -> Recipe:
+    """A recipe as a manifest or a user's file has it.
+
+    Args:
+        said: An object with any of "ranges", "corrections" and "per_channel"; what a manifest says beside them is kept or
+            follows from the model, and is let pass.
+
+    Raises:
+        EdgekitError: It says what no recipe knows.
+    """
+    if not isinstance(said, Mapping):
+        raise _refusal("is no JSON object")
+    unknown = sorted(
+        set(said) - {"effort", "engine", "ranges", "corrections", "per_channel", "legalized", "int16"}
+    )
+    if unknown:
+        raise _refusal(f"knows no '{unknown[0]}'")
+    ranges, corrections = said.get("ranges", "minmax"), said.get("corrections", [])
+    per_channel, effort = said.get("per_channel", True), said.get("effort", "balanced")
+    if not isinstance(ranges, str) or not isinstance(per_channel, bool) or effort not in EFFORTS:
+        raise _refusal("needs a text as ranges, true or false as per_channel, and a known effort, if any")
+    if said.get("int16"):
+        raise _refusal("names 16-bit tensors, which --allow-int16 chooses anew")
+    observer(ranges)
+    if not isinstance(corrections, list) or not all(isinstance(each, str) for each in corrections):
+        raise _refusal("needs a list of texts as corrections")
+    for each in corrections:
+        _check_correction(each)
+    if {ROUND, REFIT} <= {_kind(each) for each in corrections}:
+        raise _refusal("rounds weights twice: round and refit")
+    return Recipe(effort=str(effort), ranges=ranges, per_channel=per_channel).corrected(*corrections)
+
+
+def _check_correction(name: str) -> None:
+    kind, _, ridge = name.partition(":")
+    if kind not in CORRECTIONS:
+        raise _refusal(f"knows no correction '{name}'")
+    if (kind == REFIT) != bool(ridge) or (ridge and not _is_positive(ridge)):
+        raise _refusal(
+            f"has a correction '{name}': refit, and no other, takes a positive number behind a colon"
+        )
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) <= 1e6
+    except ValueError:
+        return False
+
+
+def _refusal(problem: str) -> EdgekitError:
+    return EdgekitError(
+        f"the recipe {problem}",
+        hint=f"ranges: minmax, mse, entropy, percentile:99.99; corrections: {', '.join(CORRECTIONS)} (refit:0.1), as in "
+        "a bundle's manifest",
+    )
+
+
+def _kind(correction: str) -> str:
+    return correction.partition(":")[0]
+
+
+def _place(correction: str) -> tuple[int, str]:
+    return CORRECTIONS.index(_kind(correction)), correction

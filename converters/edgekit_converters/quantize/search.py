@@ -1,0 +1,209 @@
+"""Which of a few int8 models stays closest to the float one, by measurement and not by belief.
+
+No correction wins on every model (bias correction gained 5 points on one network and cost 0.4 on another), so each is
+fitted on a part of the calibration samples and judged on the rest. Candidates come plainest first, and one takes the place
+of a plainer one only by more than chance.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgekit_converters.quantize.candidates import (
+    LEAST_SAMPLES,
+    Base,
+    Choice,
+    FittingSample,
+    Trial,
+    judges,
+    sqnr_db,
+    stored,
+)
+from edgekit_converters.quantize.equalize import equalize_activations
+from edgekit_converters.quantize.recipe import BIAS, DEAD_CHANNELS, EQUALIZE, REFIT, ROUND, Recipe
+from edgekit_converters.quantize.reconstruct import Method, reconstruct
+from edgekit_converters.quantize.rounding import DAMPING
+from edgekit_converters.quantize.spans import channel_spans, int8_ranges
+from edgekit_converters.quantize.spare import use_dead_channels
+
+MARGIN_DB = 0.1
+STANDARD_ERRORS = 2.0
+"""By how much a candidate must win over a plainer one: a gain below either, on a few dozen samples, is chance."""
+
+ENOUGH = 64
+"""With so many samples to fit on, the model that was judged is the one that is kept; with fewer, its corrections are fitted
+once more on all samples, those that judged among them."""
+
+BALANCED = ((BIAS,), (ROUND, BIAS), (EQUALIZE, DEAD_CHANNELS, ROUND, BIAS))
+BEST = (
+    *BALANCED,
+    (EQUALIZE, ROUND, BIAS),
+    (DEAD_CHANNELS, ROUND, BIAS),
+    (f"{REFIT}:1", BIAS),
+    (EQUALIZE, DEAD_CHANNELS, f"{REFIT}:1", BIAS),
+    (f"{REFIT}:0.1", BIAS),
+    (EQUALIZE, f"{REFIT}:0.1", BIAS),
+)
+CANDIDATES = {"balanced": BALANCED, "best": BEST}
+"""Corrections that each effort tries, in the order of their cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An int8 model with its corrections, and the float model that its layers stand for."""
+
+    int8_model: bytes
+    float_model: bytes
+
+
+def make(base: Base, recipe: Recipe, samples: Sequence[FittingSample], *, threads: int) -> Made:
+    """Applies the corrections of a recipe.
+
+    Args:
+        base: As the quantizer made it.
+        recipe: Which corrections.
+        samples: To fit them to.
+        threads: Of the interpreters.
+    """
+    float_model, done = base.float_model, set(recipe.corrections)
+    if done & {EQUALIZE, DEAD_CHANNELS}:
+        ranges, inputs = int8_ranges(base.int8_model), [sample.inputs for sample in samples]
+        if EQUALIZE in done:
+            float_model = equalize_activations(float_model, channel_spans(float_model, inputs), ranges)
+        if DEAD_CHANNELS in done:
+            float_model, _ = use_dead_channels(float_model, channel_spans(float_model, inputs), ranges)
+    ridge = recipe.refit_ridge
+    rounding = "refitted" if ridge is not None else "compensated" if ROUND in done else "nearest"
+    method = Method(rounding, DAMPING if ridge is None else ridge, bias=BIAS in done)
+    if rounding == "nearest" and not method.bias and float_model is base.float_model:
+        return Made(base.int8_model, float_model)
+    pairs = stored(base.int8_model, samples)
+    return Made(reconstruct(float_model, base.int8_model, pairs, method, threads=threads), float_model)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long the search may go on opening candidates.
+
+    Attributes:
+        seconds: None for as long as it takes.
+        started: By `time.monotonic`.
+    """
+
+    seconds: float | None
+    started: float
+
+    @property
+    def spent(self) -> bool:
+        """Whether no other candidate may be opened."""
+        return self.seconds is not None and time.monotonic() - self.started >= self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    base: Base
+    recipe: Recipe
+    made: Made
+    ratios: np.ndarray
+
+    def beats(self, other: _Measured) -> bool:
+        """Whether it is closer to float by more than chance, sample by sample."""
+        gains = self.ratios - other.ratios
+        error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
+        return bool(gains.mean() > max(MARGIN_DB, STANDARD_ERRORS * error))
+
+    @property
+    def trial(self) -> Trial:
+        return Trial(self.recipe, float(self.ratios.mean()))
+
+
+def search(
+    bases: Sequence[Base],
+    samples: Sequence[FittingSample],
+    budget: Budget,
+    tell: Callable[[str], None],
+    *,
+    threads: int,
+) -> Choice:
+    """Tries what the recipe's effort allows and keeps what measures best.
+
+    Args:
+        bases: The plainest first.
+        samples: Every HELD_OUT_EVERY-th judges, the others fit.
+        budget: Of the search.
+        tell: Is told what is tried.
+        threads: Of the interpreters.
+
+    Returns:
+        The choice.
+    """
+    plain = bases[0]
+    if len(samples) < LEAST_SAMPLES or plain.recipe.effort not in CANDIDATES:
+        return Choice(plain.int8_model, plain.float_model, plain.recipe)
+    race = _Race(samples, budget, tell, threads)
+    kept = race.run(None, [(plain, plain.recipe)])
+    first, *others = CANDIDATES[plain.recipe.effort]
+    kept = race.run(kept, [(base, base.recipe.corrected(*first)) for base in bases])
+    kept = race.run(kept, [(kept.base, kept.base.recipe.corrected(*each)) for each in others])
+    made = kept.made
+    if len(race.fitting) < ENOUGH:
+        made = make(kept.base, kept.recipe, samples, threads=threads)
+    return Choice(
+        made.int8_model,
+        made.float_model,
+        kept.recipe,
+        tuple(race.trials),
+        held_out=len(race.judging),
+        stopped=race.stopped,
+    )
+
+
+class _Race:
+    """Candidates against each other, on the same samples."""
+
+    def __init__(
+        self, samples: Sequence[FittingSample], budget: Budget, tell: Callable[[str], None], threads: int
+    ) -> None:
+        self.fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
+        self.judging = [sample for index, sample in enumerate(samples) if judges(index)]
+        self.trials: list[Trial] = []
+        self.stopped = False
+        self._budget, self._tell, self._threads = budget, tell, threads
+
+    def run(self, kept: _Measured | None, candidates: Sequence[tuple[Base, Recipe]]) -> _Measured:
+        """Measures candidates in turn; returns the last that beat what was kept before it. The first of all wins."""
+        for base, recipe in candidates:
+            if kept is not None and self._budget.spent:
+                self.stopped = True
+                break
+            found = self._measure(base, recipe)
+            self.trials.append(found.trial)
+            kept = found if kept is None or found.beats(kept) else kept
+        assert kept is not None
+        return kept
+
+    def _measure(self, base: Base, recipe: Recipe) -> _Measured:
+        self._tell(f"trying {recipe}")
+        made = make(base, recipe, self.fitting, threads=self._threads)
+        ratios = sqnr_db(made.int8_model, self.judging, threads=self._threads)
+        return _Measured(base, recipe, made, ratios)
+
+
+def repeat(base: Base, recipe: Recipe, samples: Sequence[FittingSample], *, threads: int) -> Choice:
+    """Does what a recipe says, without a search.
+
+    Args:
+        base: What the quantizer made of the recipe's ranges.
+        recipe: Of an earlier search, or a user's own.
+        samples: The same that a search would take.
+        threads: Of the interpreters.
+    """
+    fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
+    chosen = samples if len(fitting) < ENOUGH else fitting
+    made = make(base, recipe, chosen, threads=threads)
+    return Choice(made.int8_model, made.float_model, replace(recipe, legalized=base.recipe.legalized))
