@@ -1,0 +1,303 @@
+"""From figures to advice: pure decisions over the layers of a diagnosis. A sound network gets no finding at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgekit.page.figures import counted, millions, percent, three_digits
+from edgekit_converters.diagnosis.ablation import decibels
+from edgekit_converters.diagnosis.channels import Channels, dead_macs
+from edgekit_converters.diagnosis.outliers import LEAST_SAMPLES
+from edgekit_converters.diagnosis.record import INPUT, Finding, Layer
+from edgekit_converters.quantize.recipe import EFFORTS
+
+SOUND_DB = 30.0
+"""An error of a thousandth of the output's power, 3 % of its size, seldom changes an answer: no layer is blamed for it."""
+
+POOR_DB = 20.0
+"""An error of a hundredth of the output's power, 10 % of its size, changes answers."""
+
+LARGE_SHARE = 0.3
+"""Of the output error: a layer that causes so much is named."""
+
+NOTABLE_SHARE = 0.1
+"""Of the output error: from here on a cause in a layer is worth telling."""
+
+LEAST_SATURATION = 0.01
+"""Share of a tensor's values that may lie at the ends of its range for no reason."""
+
+FEW_STEPS = 32
+"""Of 256: where 99 % of the values share so few, three bits of the eight are spent on the other 1 %."""
+
+SMALL_WEIGHT = 16
+"""Of 127: where half of a layer's int8 weights are smaller, a few large ones set the steps."""
+
+LEAST_SHIFT = 0.5
+"""Of the weights' error: from here on it is mostly a shift, which a bias takes back."""
+
+LEAST_DEAD = 0.02
+"""Of all multiplications: dead channels that take less are not worth the pruning."""
+
+LEAST_GAIN_DB = 0.5
+"""A smaller gain, on a few dozen samples, is chance; `quantize.candidates.MARGIN_DB` is the same."""
+
+_CLOSERS = frozenset({"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "EXP", "TANH", "DEQUANTIZE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What findings are made of.
+
+    Attributes:
+        layers: All of them, the inputs first.
+        error: Relative power of the output error.
+        effort: With which the int8 model was made.
+        origins: Where each calibration sample comes from.
+    """
+
+    layers: Sequence[Layer]
+    error: float
+    effort: str
+    origins: Sequence[str]
+
+    @property
+    def sqnr_db(self) -> float:
+        """Of the outputs."""
+        return decibels(self.error)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is no error worth a word."""
+        return self.sqnr_db >= SOUND_DB
+
+    def more_effort(self) -> str:
+        """The next larger effort as an option with the word "or" behind it; nothing where there is none."""
+        known = EFFORTS.index(self.effort) if self.effort in EFFORTS else len(EFFORTS)
+        return f"try --effort {EFFORTS[known + 1]}, or " if known + 1 < len(EFFORTS) else ""
+
+
+def findings(facts: Facts) -> tuple[Finding, ...]:
+    """All that is worth a word, the weightiest first."""
+    found = [
+        *_large_shares(facts),
+        *_one_sample_ranges(facts),
+        *_saturations(facts),
+        *_coarse_channels(facts),
+    ]
+    if not found:
+        found += _no_layer(facts)
+    found += _dead_channels(facts)
+    return tuple(sorted(found, key=lambda finding: finding.minor))
+
+
+def verdict(sqnr_db: float, found: Sequence[Finding]) -> str:
+    """One sentence on the whole."""
+    said = f"output SQNR {sqnr_db:.1f} dB"
+    if any(not finding.minor for finding in found):
+        count = sum(not finding.minor for finding in found)
+        return f"{said}: {counted(count, 'thing')} worth a look"
+    if sqnr_db >= SOUND_DB:
+        return f"sound: int8 follows float closely ({said}), and there is nothing to mend"
+    return f"{said}: the error comes from many layers a little, and none stands out"
+
+
+def _large_shares(facts: Facts) -> Iterator[Finding]:
+    """The layers that cause much of an error that matters."""
+    if facts.is_sound:
+        return
+    least = max(LARGE_SHARE, 2 / len(facts.layers))
+    worst = sorted(facts.layers, key=lambda layer: -layer.effect.share)
+    for layer in worst[:3]:
+        if layer.effect.share >= least:
+            what = "rounding the inputs" if layer.opcode == INPUT else layer.title
+            reason, advice = _why(facts, layer)
+            yield Finding(
+                "large-share",
+                f"{what} causes {percent(layer.effect.share)} of the output error",
+                reason + _gained(facts, layer),
+                advice,
+                (layer.number,),
+            )
+
+
+def _gained(facts: Facts, layer: Layer) -> str:
+    gain = decibels(layer.effect.without) - facts.sqnr_db
+    if gain < LEAST_GAIN_DB:
+        return ""
+    return f"; left in float alone, it would let the output's SQNR rise by {gain:.1f} dB to {facts.sqnr_db + gain:.1f}"
+
+
+def _why(facts: Facts, layer: Layer) -> tuple[str, str]:
+    """Reason and advice for a layer that causes much."""
+    cause = layer.effect.local.cause
+    more = facts.more_effort()
+    if layer.opcode in _CLOSERS and layer.number == len(facts.layers) - 1:
+        before = facts.layers[layer.number - 1]
+        where = before.effect.written.name if before.effect.written else before.name
+        return (
+            "it is the last layer, and what it answers has too few steps",
+            f"cut before it with --outputs {where}, and compute it in float on the device",
+        )
+    if cause == "weights" and layer.channels is not None:
+        return _weights(layer, layer.channels, more)
+    if cause == "clipping":
+        return (
+            f"its range cuts off {percent(layer.effect.written.clipped if layer.effect.written else 0.0)} of its values",
+            f"{more}calibrate with samples that cover what the device will see",
+        )
+    return _rounding(layer, more)
+
+
+def _weights(layer: Layer, channels: Channels, more: str) -> tuple[str, str]:
+    local = layer.effect.local
+    said = "rounding its weights costs most: "
+    if channels.per_tensor:
+        return (
+            f"{said}the largest weights of its channels differ by a factor of {three_digits(channels.spread)}, and all "
+            "share one scale",
+            "give each channel a scale of its own: leave --per-tensor-weights out",
+        )
+    if local.shift > LEAST_SHIFT * local.weights:
+        return (
+            f"{said}{percent(local.shift / local.weights)} of that is a constant shift of its channels",
+            f"{more}give more calibration samples: a corrected bias takes such a shift back",
+        )
+    why = "what reads it is sensitive to that"
+    if channels.typical < SMALL_WEIGHT:
+        why = f"half of them have {channels.typical:.0f} of 127 steps or fewer, because a few large ones set the steps"
+    return said + why, f"{more}train it with weight decay, or with quantization in the loop"
+
+
+def _rounding(layer: Layer, more: str) -> tuple[str, str]:
+    written = layer.effect.written
+    steps = 256.0 if written is None else bulk_steps(layer)
+    if written is not None and steps <= FEW_STEPS:
+        return (
+            f"99 % of its values lie within {steps:.0f} of the 256 steps, because a few large ones set the range",
+            f"{more}keep the values small in training: a ReLU6 in place of a ReLU, or batch normalization before it",
+        )
+    if layer.opcode == INPUT:
+        return (
+            "the network is sensitive to changes of its inputs as small as one of 256 steps",
+            "check --range, --mean and --std: they shall be those of the training",
+        )
+    return (
+        "what reads it is sensitive to changes as small as one of its 256 steps",
+        f"{more}let training see int8 there (quantization-aware training)",
+    )
+
+
+def bulk_steps(layer: Layer) -> float:
+    """How many of the 256 steps the middle 99 % of a layer's values take."""
+    written = layer.effect.written
+    assert written is not None
+    low, high = written.histogram.quantile(0.005), written.histogram.quantile(0.995)
+    return max((min(high, written.high) - max(low, written.low)) / written.scale, 1.0)
+
+
+def _one_sample_ranges(facts: Facts) -> Iterator[Finding]:
+    """The samples that set ranges alone, each with all tensors whose range it set."""
+    samples: dict[int, list[Layer]] = {}
+    for layer in facts.layers:
+        if layer.outlier is not None:
+            samples.setdefault(layer.outlier.sample, []).append(layer)
+    for sample, layers in sorted(samples.items(), key=lambda each: -_share(each[1])):
+        worst = max(layers, key=lambda layer: layer.outlier.ratio if layer.outlier else 0.0)
+        assert worst.outlier is not None
+        ratio = worst.outlier.ratio
+        if facts.is_sound or (_share(layers) < NOTABLE_SHARE and ratio < 3):
+            continue
+        also = f", and those of {counted(len(layers) - 1, 'other layer')}" if len(layers) > 1 else ""
+        yield Finding(
+            "one-sample-range",
+            f"sample {sample} ({facts.origins[sample]}) alone set the range of {worst.title}{also}",
+            f"without it that range would be {ratio:.1f}x narrower, and as much finer the steps of all other samples",
+            "look at it: if the device will not meet the like, take it out; else give more samples like it",
+            tuple(layer.number for layer in layers),
+        )
+
+
+def _share(layers: Sequence[Layer]) -> float:
+    return sum(max(layer.effect.share, 0.0) for layer in layers)
+
+
+def _saturations(facts: Facts) -> Iterator[Finding]:
+    """Tensors that pile up at the ends of their range."""
+    for layer in facts.layers:
+        written = layer.effect.written
+        if written is None or written.saturation.beyond < LEAST_SATURATION:
+            continue
+        reader = facts.layers[layer.number + 1 : layer.number + 2]
+        into = f", which {reader[0].title} reads" if reader and reader[0].opcode in _CLOSERS else ""
+        yield Finding(
+            "saturation",
+            f"{percent(written.saturation.at_ends)} of what {layer.title} writes{into} lies at an end of its range",
+            f"the float model has a reason for {percent(written.saturation.explained)}",
+            f"{facts.more_effort()}calibrate with more samples: the range is narrower than the values",
+            (layer.number,),
+        )
+
+
+def _coarse_channels(facts: Facts) -> Iterator[Finding]:
+    """Layers some of whose channels have hardly any weight bits left, where it matters."""
+    for layer in facts.layers:
+        channels = layer.channels
+        if channels is None or not channels.coarse or facts.is_sound:
+            continue
+        if layer.effect.share < NOTABLE_SHARE or layer.effect.local.cause != "weights":
+            continue
+        why = (
+            "all channels share one scale"
+            if channels.per_tensor
+            else "a large bias widened their scales (|bias| <= 2^30)"
+        )
+        advice = (
+            "leave --per-tensor-weights out, which gives each channel a scale of its own"
+            if channels.per_tensor
+            else f"{facts.more_effort()}prune channels with tiny weights before the conversion"
+        )
+        yield Finding(
+            "coarse-channels",
+            f"{len(channels.coarse)} of {counted(channels.count, 'channel')} of {layer.title} have less than 4 bits "
+            "of weights",
+            f"{why}, and the largest weights of channels differ by a factor of {three_digits(channels.spread)}",
+            advice,
+            (layer.number,),
+        )
+
+
+def _no_layer(facts: Facts) -> Iterator[Finding]:
+    """A large error that nobody in particular causes."""
+    if facts.sqnr_db >= POOR_DB:
+        return
+    worst = sorted(facts.layers, key=lambda layer: -layer.effect.share)[:5]
+    names = ", ".join(f"{layer.name} {percent(max(layer.effect.share, 0.0))}" for layer in worst)
+    yield Finding(
+        "no-single-layer",
+        f"the output error is large (SQNR {facts.sqnr_db:.1f} dB), and no single layer causes it",
+        f"the largest shares: {names}",
+        f"{facts.more_effort()}give more calibration samples, or train with quantization in the loop",
+        tuple(layer.number for layer in worst),
+    )
+
+
+def _dead_channels(facts: Facts) -> Iterator[Finding]:
+    """Channels that say nothing, if leaving them out would save something."""
+    layers = [layer for layer in facts.layers if layer.channels is not None and layer.channels.dead]
+    dead, whole = dead_macs([layer.channels for layer in facts.layers if layer.channels is not None])
+    if len(facts.origins) < LEAST_SAMPLES or not whole or dead < LEAST_DEAD * whole:
+        return
+    layers.sort(key=lambda layer: -layer.channels.dead_macs if layer.channels else 0)
+    listed = [f"{len(c.dead)} of {c.count} of {layer.name}" for layer in layers[:3] if (c := layer.channels)]
+    more = f" and {counted(len(layers) - 3, 'more layer')}" if len(layers) > 3 else ""
+    count = sum(len(layer.channels.dead) for layer in layers if layer.channels)
+    yield Finding(
+        "dead-channels",
+        f"{counted(count, 'channel')} never change over all {counted(len(facts.origins), 'sample')}: "
+        f"{', '.join(listed)}{more}",
+        f"they take {millions(dead)} of {millions(whole)} multiplications",
+        "prune them before the conversion, and what they feed shrinks too",
+        tuple(layer.number for layer in layers),
+        minor=True,
+    )
