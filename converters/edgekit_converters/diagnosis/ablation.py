@@ -1,7 +1,7 @@
 """What each layer of an int8 model does to the error of the outputs, measured by running the two models in parts.
 
 Three figures a layer, all on the relative power of the output error, ``|int8 - float|^2 / |float|^2``, averaged over
-the outputs:
+samples and outputs as `score` says:
 
 - **alone**: only this layer computes in int8, everything before and behind it in float; the error that is left is its
   own, the rounding of what it reads included. This is the one-at-a-time sensitivity by which mixed precision is chosen
@@ -19,21 +19,16 @@ the outputs:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgekit_converters.diagnosis.hybrid import Hybrid, State, through
 from edgekit_converters.diagnosis.local import Local, measure
+from edgekit_converters.diagnosis.score import Outputs, Score, difference
 from edgekit_converters.diagnosis.written import Written, look
 from edgekit_converters.runner import Runner
-
-MOST_DB = 120.0
-"""An error of nothing as a ratio; float32 carries about 146 dB."""
-
-Outputs = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +52,6 @@ class Effect:
     written: Written | None
 
 
-def decibels(relative: float) -> float:
-    """The SQNR of a relative error power, in dB."""
-    return float(-10 * math.log10(max(relative, 10 ** (-MOST_DB / 10))))
-
-
 def ablate(
     hybrid: Hybrid, samples: Sequence[State], step: Callable[[int], None] = lambda _: None
 ) -> list[Effect]:
@@ -78,63 +68,19 @@ def ablate(
     """
     chain = hybrid.chain
     whole = Score.of(hybrid, samples)
+    power = whole.product(whole.error, whole.error)
     exact: list[State] = [{name: sample[name] for name in chain.blocks[0].reads} for sample in samples]
     rough: list[State] = [hybrid.store(state) for state in exact]
-    before = [{name: np.zeros_like(value) for name, value in output.items()} for output in whole.expected]
+    before: list[Outputs] = [
+        {name: np.zeros_like(value) for name, value in output.items()} for output in whole.expected
+    ]
     effects = []
     for number in range(len(chain.blocks)):
         effect, exact, rough, before = _block(hybrid, number, whole, exact, rough, before)
-        effects.append(effect)
+        effects.append(replace(effect, share=effect.share / power if power > 0 else 0.0))
         hybrid.forget(number)
         step(1)
     return effects
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What the outputs are compared with.
-
-    Attributes:
-        expected: Of each sample, the float outputs.
-        error: Of each sample, int8 minus float.
-        weight: Of each output: 1 over its power in float and over the number of outputs.
-        power: Relative power of `error`.
-    """
-
-    expected: Sequence[Outputs]
-    error: Sequence[Outputs]
-    weight: Mapping[str, float]
-    power: float
-
-    @classmethod
-    def of(cls, hybrid: Hybrid, samples: Sequence[State]) -> Score:
-        """Runs both models as a whole."""
-        chain = hybrid.chain
-        last = len(chain.blocks) - 1
-        exact, rough = hybrid.stretch("float", 0, last), hybrid.stretch("int8", 0, last)
-        outputs = frozenset(chain.outputs)
-        expected = [through(exact, sample, outputs) for sample in samples]
-        answers = [hybrid.real(through(rough, hybrid.store(sample), outputs)) for sample in samples]
-        error = [_difference(*pair) for pair in zip(answers, expected, strict=True)]
-        weight = {}
-        for name in chain.outputs:
-            signal = sum(_dot(output[name], output[name]) for output in expected)
-            weight[name] = 1 / (max(signal, 1e-30) * len(chain.outputs))
-        score = cls(expected, error, weight, 0.0)
-        return cls(expected, error, weight, score.product(error, error))
-
-    def product(self, some: Sequence[Outputs], others: Sequence[Outputs]) -> float:
-        """The inner product of two errors over all samples and outputs, each output relative to its own power."""
-        return sum(
-            self.weight[name] * _dot(one[name], other[name])
-            for one, other in zip(some, others, strict=True)
-            for name in self.weight
-        )
-
-    def relative(self, answers: Sequence[Outputs]) -> float:
-        """The relative error power of answers."""
-        errors = [_difference(*pair) for pair in zip(answers, self.expected, strict=True)]
-        return self.product(errors, errors)
 
 
 def _block(
@@ -156,7 +102,8 @@ def _block(
         before: The output error with all blocks before this one in int8.
 
     Returns:
-        The effect, and what the three last arguments are behind the block.
+        The effect, its share not yet divided by the power of the whole error, and what the three last arguments are
+        behind the block.
     """
     chain = hybrid.chain
     alive, outputs = chain.alive[number], frozenset(chain.outputs)
@@ -167,18 +114,18 @@ def _block(
 
     local = measure(hybrid, number, exact)
     int8, real = hybrid.block("int8", number), hybrid.block("float", number)
-    after = [through(real, state, alive) for state in exact]
-    after8 = [through(int8, state, alive) for state in rough]
+    after: list[State] = [through(real, state, alive) for state in exact]
+    after8: list[State] = [through(int8, state, alive) for state in rough]
     alone = finish(_alone(hybrid, number, int8, *pair) for pair in zip(exact, after, strict=True))
     reached = finish(hybrid.real(state) for state in after8)
-    error = [_difference(*pair) for pair in zip(reached, whole.expected, strict=True)]
-    added = [_difference(*pair) for pair in zip(error, before, strict=True)]
-    without = list(_without(hybrid, number, rough))
+    error: list[Outputs] = [difference(*pair) for pair in zip(reached, whole.expected, strict=True)]
+    added = [difference(*pair) for pair in zip(error, before, strict=True)]
+    without = list(_without(hybrid, number, rough, exact if number == 0 else None))
     effect = Effect(
         alone=whole.relative(alone),
         without=whole.relative(without),
         upto=whole.product(error, error),
-        share=whole.product(added, whole.error) / whole.power if whole.power > 0 else 0.0,
+        share=whole.product(added, whole.error),
         local=local,
         written=_written(hybrid, number, after, after8),
     )
@@ -200,8 +147,17 @@ def _alone(hybrid: Hybrid, number: int, int8: Runner | None, before: State, afte
     return {**after, **written}
 
 
-def _without(hybrid: Hybrid, number: int, rough: Sequence[State]) -> Iterator[Outputs]:
-    """The outputs where all blocks but one compute in int8, and those that read it take what it wrote in float."""
+def _without(
+    hybrid: Hybrid, number: int, rough: Sequence[State], inputs: Sequence[State] | None
+) -> Iterator[Outputs]:
+    """The outputs where all blocks but one compute in int8, and those that read it take what it wrote in float.
+
+    Args:
+        hybrid: The models.
+        number: Of the block.
+        rough: The int8 model's tensors before it, of each sample.
+        inputs: For the block of the inputs, what they were before they were rounded.
+    """
     chain = hybrid.chain
     readers = chain.readers(number)
     steps: list[tuple[int, Runner | None]] = []  # the last block of a stretch, and the stretch
@@ -214,8 +170,8 @@ def _without(hybrid: Hybrid, number: int, rough: Sequence[State]) -> Iterator[Ou
         first = reader + 1
     block, outputs = chain.blocks[number], frozenset(chain.outputs)
     real = hybrid.block("float", number)
-    for state in rough:
-        taken = hybrid.real({name: state[name] for name in block.reads})
+    for row, state in enumerate(rough):
+        taken = inputs[row] if inputs else hybrid.real({name: state[name] for name in block.reads})
         written = through(real, taken, frozenset(block.writes))
         stored = {name: value for name, value in state.items() if name not in written}
         for last, runner in steps:
@@ -233,11 +189,3 @@ def _without(hybrid: Hybrid, number: int, rough: Sequence[State]) -> Iterator[Ou
 
 def _of(state: State, names: frozenset[str]) -> Outputs:
     return {name: value for name, value in state.items() if name in names}
-
-
-def _difference(some: Outputs, others: Outputs) -> Outputs:
-    return {name: np.asarray(value, np.float32) - others[name] for name, value in some.items()}
-
-
-def _dot(some: np.ndarray, others: np.ndarray) -> float:
-    return float(np.vdot(np.asarray(some, np.float64), np.asarray(others, np.float64)))

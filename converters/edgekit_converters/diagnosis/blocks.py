@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from edgekit_converters.quantize.ties import JOINING, PASSING
-from edgekit_targets.tflite import Graph, Operator, Quantization, read_graph
+from edgekit_targets.tflite import Graph, Operator, read_graph
 
 # Operators that move or choose int8 values and compute none: they cause no error. RESIZE_BILINEAR computes means.
 MOVERS = (PASSING | JOINING) - {"RESIZE_BILINEAR"}
@@ -83,9 +83,9 @@ def chain_of(float_model: bytes, int8_model: bytes) -> Chain:
     if cuts[-1] != end:
         cuts.append(end)
     scales = {
-        tensor.name: (tensor.quantization.scale[0], tensor.quantization.zero_point[0])
+        tensor.name: (found.scale[0], found.zero_point[0])
         for tensor in rough.main.tensors
-        if rough.constant(tensor) is None and _is_quantized(tensor.quantization)
+        if rough.constant(tensor) is None and (found := tensor.quantization) and len(found.scale) == 1
     }
     fed = tuple(sorted(float_alive[0]))
     inputs = Block((0, 0), (0, 0), fed, fed)
@@ -150,10 +150,6 @@ def _joined(before: Block, after: Block, alive: frozenset[str]) -> Block:
         reads=tuple(reads),
         writes=writes,
     )
-
-
-def _is_quantized(quantization: Quantization | None) -> bool:
-    return quantization is not None and len(quantization.scale) == 1
 
 
 def main_operator(operators: Sequence[Operator]) -> Operator | None:

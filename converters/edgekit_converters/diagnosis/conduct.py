@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ def _diagnosis(
     count: int,
 ) -> Diagnosis:
     return Diagnosis(
-        model=str(request.model) if isinstance(request.model, str) else request.bundle_name,
+        model=str(request.model) if isinstance(request.model, str | Path) else request.bundle_name,
         kind=source.kind,
         effort=request.effort,
         recipe=str(made.choice.recipe) if made.choice else "",

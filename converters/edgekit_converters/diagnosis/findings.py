@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgekit.page.figures import counted, millions, percent, three_digits
-from edgekit_converters.diagnosis.ablation import decibels
 from edgekit_converters.diagnosis.channels import Channels, dead_macs
 from edgekit_converters.diagnosis.outliers import LEAST_SAMPLES
 from edgekit_converters.diagnosis.record import INPUT, Finding, Layer
+from edgekit_converters.diagnosis.score import decibels
 from edgekit_converters.quantize.recipe import EFFORTS
 
 SOUND_DB = 30.0
@@ -24,11 +24,14 @@ LARGE_SHARE = 0.3
 NOTABLE_SHARE = 0.1
 """Of the output error: from here on a cause in a layer is worth telling."""
 
-LEAST_SATURATION = 0.01
-"""Share of a tensor's values that may lie at the ends of its range for no reason."""
+LEAST_CLIPPED = 0.01
+"""Share of a tensor's float values beyond its range: a hundredth is more than any choice of a range cuts off on purpose."""
 
 FEW_STEPS = 32
 """Of 256: where 99 % of the values share so few, three bits of the eight are spent on the other 1 %."""
+
+UNEVEN = 8.0
+"""Times that a channel of a tensor reaches further than the median one: three bits are lost to the others."""
 
 SMALL_WEIGHT = 16
 """Of 127: where half of a layer's int8 weights are smaller, a few large ones set the steps."""
@@ -177,6 +180,12 @@ def _rounding(layer: Layer, more: str) -> tuple[str, str]:
             f"99 % of its values lie within {steps:.0f} of the 256 steps, because a few large ones set the range",
             f"{more}keep the values small in training: a ReLU6 in place of a ReLU, or batch normalization before it",
         )
+    if written is not None and written.uneven >= UNEVEN:
+        return (
+            f"one of its channels reaches {three_digits(written.uneven)} times as far as half of the others, and one scale "
+            "holds for all",
+            f"{more}bring its channels to one size in training, with batch normalization for instance",
+        )
     if layer.opcode == INPUT:
         return (
             "the network is sensitive to changes of its inputs as small as one of 256 steps",
@@ -223,18 +232,20 @@ def _share(layers: Sequence[Layer]) -> float:
 
 
 def _saturations(facts: Facts) -> Iterator[Finding]:
-    """Tensors that pile up at the ends of their range."""
+    """Ranges that are narrower than the values. What is only driven there by errors of other layers is their fault."""
     for layer in facts.layers:
         written = layer.effect.written
-        if written is None or written.saturation.beyond < LEAST_SATURATION:
+        if written is None or written.clipped < LEAST_CLIPPED:
             continue
         reader = facts.layers[layer.number + 1 : layer.number + 2]
-        into = f", which {reader[0].title} reads" if reader and reader[0].opcode in _CLOSERS else ""
+        into = f", which {reader[0].title} reads," if reader and reader[0].opcode in _CLOSERS else ""
+        saturation = written.saturation
         yield Finding(
             "saturation",
-            f"{percent(written.saturation.at_ends)} of what {layer.title} writes{into} lies at an end of its range",
-            f"the float model has a reason for {percent(written.saturation.explained)}",
-            f"{facts.more_effort()}calibrate with more samples: the range is narrower than the values",
+            f"what {layer.title} writes{into} saturates: {percent(written.clipped)} of its values lie beyond its range",
+            f"{percent(saturation.at_ends)} of the int8 values are at an end of {three_digits(written.low)} to "
+            f"{three_digits(written.high)}, and float has a reason for {percent(saturation.explained)}",
+            f"{facts.more_effort()}calibrate with samples that cover what the device will see",
             (layer.number,),
         )
 
@@ -275,7 +286,7 @@ def _no_layer(facts: Facts) -> Iterator[Finding]:
     names = ", ".join(f"{layer.name} {percent(max(layer.effect.share, 0.0))}" for layer in worst)
     yield Finding(
         "no-single-layer",
-        f"the output error is large (SQNR {facts.sqnr_db:.1f} dB), and no single layer causes it",
+        f"no single layer causes the output error, and it is large (SQNR {facts.sqnr_db:.1f} dB)",
         f"the largest shares: {names}",
         f"{facts.more_effort()}give more calibration samples, or train with quantization in the loop",
         tuple(layer.number for layer in worst),

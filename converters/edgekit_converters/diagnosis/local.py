@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit_converters.diagnosis.hybrid import Hybrid, State, through
+from edgekit_converters.diagnosis.score import weights_of
 from edgekit_converters.diagnosis.written import HIGHEST, LOWEST
 
 
@@ -52,23 +53,21 @@ def measure(hybrid: Hybrid, number: int, states: Sequence[State]) -> Local:
     block = chain.blocks[number]
     writes = frozenset(name for name in block.writes if name in chain.scales)
     exact, rounded = hybrid.block("float", number), hybrid.block("rounded", number)
-    totals = np.zeros(4)  # powers: of the output, and of the error of weights, rounding and clipping
+    powers = np.zeros((len(states), 4))  # of the output, and of the error of weights, rounding and clipping
     shifts: dict[str, np.ndarray] = {}  # the sum of the weights' error, by channel
-    for state in states:
+    sizes: dict[str, int] = {}
+    for row, state in enumerate(states):
         inputs = {name: state[name] for name in block.reads}
         answers, changed = through(exact, inputs, writes), through(rounded, inputs, writes)
         for name in writes:
             error = changed[name].astype(np.float64) - answers[name]
-            totals += _powers(answers[name], error, *chain.scales[name])
+            powers[row] += _powers(answers[name], error, *chain.scales[name])
             shifts[name] = shifts.get(name, 0.0) + _channel_sums(error)
-    signal, weights, rounding, clipping = (float(total) for total in totals)
-    if signal == 0:
-        return Local(0.0, 0.0, 0.0, 0.0)
-    shift = 0.0
-    for name in writes:
-        values = answers[name].size
-        shift += float(np.square(shifts[name]).sum()) * len(shifts[name]) / (values * len(states))
-    return Local(weights / signal, shift / signal, rounding / signal, clipping / signal)
+            sizes[name] = sizes.get(name, 0) + error.size
+    weights, rounding, clipping = (float(each) for each in weights_of(powers[:, 0]) @ powers[:, 1:])
+    shift = sum(float(np.square(sums).sum()) * len(sums) / sizes[name] for name, sums in shifts.items())
+    whole = float(powers[:, 1].sum())
+    return Local(weights, weights * shift / whole if whole > 0 else 0.0, rounding, clipping)
 
 
 def _powers(exact: np.ndarray, error: np.ndarray, scale: float, zero_point: int) -> np.ndarray:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgekit_converters.diagnosis.ablation import Effect, decibels
+from edgekit_converters.diagnosis.ablation import Effect
 from edgekit_converters.diagnosis.channels import Channels
 from edgekit_converters.diagnosis.outliers import Outlier
+from edgekit_converters.diagnosis.score import decibels
 
 INPUT = "INPUT"
 """What stands in the place of an operator's name for the rounding of the model's inputs."""

@@ -40,7 +40,7 @@ def layer_table(found: Diagnosis, layers: Sequence[Layer]) -> str:
 
 
 def _row(found: Diagnosis, layer: Layer) -> tuple[object, ...]:
-    from edgekit_converters.diagnosis.ablation import decibels
+    from edgekit_converters.diagnosis.score import decibels
 
     effect, written = layer.effect, layer.effect.written
     return (

@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.preprocess import dequantize
 from edgekit_converters.calibration.histogram import Histogram
 from edgekit_converters.diagnosis.hybrid import State
+from edgekit_converters.diagnosis.score import weights_of
 
 LOWEST, HIGHEST = -128, 127
 
@@ -45,9 +46,12 @@ class Written:
         name: Of the tensor.
         scale: Real units a step.
         zero_point: The integer that means 0.
-        error: Power of the int8 error, that of earlier layers included, relative to the power of the float values.
+        error: Power of the int8 error, that of earlier layers included, relative to the power of the float values as
+            `score.weights_of` says.
         saturation: At the ends of the range.
         histogram: Of the float values.
+        uneven: The largest magnitude of its largest channel over that of its median channel, channels of nothing but 0
+            left out; 1 where there is one channel.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Written:
     error: float
     saturation: Saturation
     histogram: Histogram
+    uneven: float
 
     @property
     def low(self) -> float:
@@ -86,27 +91,34 @@ def look(name: str, scale: float, zero_point: int, exact: Sequence[State], rough
         exact: The float model's tensors, of each sample.
         rough: The int8 model's.
     """
-    signal = noise = 0.0
+    signal, noise = np.zeros(len(exact)), np.zeros(len(exact))
     at_ends = explained = count = 0
-    histograms = []
-    for state, state8 in zip(exact, rough, strict=True):
+    histograms, peaks = [], []
+    for row, (state, state8) in enumerate(zip(exact, rough, strict=True)):
         values, stored = state[name], state8[name]
-        signal += float(np.square(values, dtype=np.float64).sum())
-        noise += float(np.square(dequantize(stored, scale, zero_point) - values, dtype=np.float64).sum())
+        signal[row] = np.square(values, dtype=np.float64).sum()
+        noise[row] = np.square(dequantize(stored, scale, zero_point) - values, dtype=np.float64).sum()
         steps = values / np.float32(scale) + zero_point
         at_ends += int(np.count_nonzero((stored == LOWEST) | (stored == HIGHEST)))
         explained += _at_ends(steps)
         count += stored.size
         histograms.append(Histogram.of(values))
+        peaks.append(np.abs(values.reshape(-1, values.shape[-1] if values.ndim else 1)).max(axis=0))
     share = 1 / max(count, 1)
     return Written(
         name=name,
         scale=scale,
         zero_point=zero_point,
-        error=noise / max(signal, 1e-30) if noise else 0.0,
+        error=float(weights_of(signal) @ noise),
         saturation=Saturation(at_ends * share, explained * share),
         histogram=Histogram.merging(histograms),
+        uneven=_uneven(np.max(peaks, axis=0)),
     )
+
+
+def _uneven(peaks: np.ndarray) -> float:
+    peaks = peaks[peaks > 0]
+    return float(peaks.max() / np.median(peaks)) if len(peaks) else 1.0
 
 
 def _at_ends(steps: np.ndarray) -> int:

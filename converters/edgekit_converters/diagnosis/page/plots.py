@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,9 +12,10 @@ import numpy as np
 from edgekit.page.figures import percent, three_digits
 from edgekit.page.markup import Html, tag
 from edgekit.profiling.page.axes import Axis, round_step
-from edgekit_converters.diagnosis.ablation import decibels
+from edgekit_converters.calibration.histogram import Histogram
 from edgekit_converters.diagnosis.record import Diagnosis, Layer
-from edgekit_converters.diagnosis.written import Written
+from edgekit_converters.diagnosis.score import decibels
+from edgekit_converters.diagnosis.written import SLACK, Written
 
 HEIGHT = 190
 """Of the area of a plot in CSS pixels."""
@@ -97,27 +98,33 @@ def decibel_lines(found: Diagnosis) -> Html:
 def histogram(written: Written) -> Html:
     """The float values of a tensor, the range of int8 behind them, and below them where the middle 99 % lie."""
     counted = written.histogram
-    values = counted.values
-    least = min(float(values[0]), written.low) if len(values) else written.low
-    most = max(float(values[-1]), written.high) if len(values) else written.high
-    room = 0.03 * (most - least or 1.0)
-    low, high = least - room, most + room
-    heights = np.log1p(counted.linear(low, high, BINS)) if len(values) else np.zeros(BINS)
-    heights = heights / max(float(heights.max()), 1e-9)
-    width = (high - low) / BINS
-    middles = low + width * (np.arange(BINS) + 0.5)
-    beyond = (middles < written.low - width / 2) | (middles > written.high + width / 2)
+    values, ends = counted.values, (written.low, written.high)
+    slack = SLACK * written.scale
+    least = min(float(values.min(initial=ends[0])), ends[0])
+    most = max(float(values.max(initial=ends[1])), ends[1])
+    # What rounds to an end is counted there: only what is truly cut off lies outside.
+    parts = (
+        (least, ends[0], values < ends[0] - slack),
+        (*ends, (values >= ends[0] - slack) & (values <= ends[1] + slack)),
+        (ends[1], most, values > ends[1] + slack),
+    )
+    columns = [_Columns.of(counted, *part, BINS / (most - least)) for part in parts]
+    tallest = max((float(each.heights.max()) for each in columns if len(each.heights)), default=0.0)
 
     def across(value: float) -> float:
-        return 100 * (value - low) / (high - low)
+        return 2 + 96 * (value - least) / (most - least)
 
-    first, last = across(written.low), across(written.high)
-    bulk = [across(counted.quantile(share)) for share in (0.005, 0.995)] if len(values) else [0.0, 0.0]
+    paths = [
+        tag("path", d=each.path(across, max(tallest, 1e-9)), class_=name)
+        for each, name in zip(columns, ("beyond", "inside", "beyond"), strict=True)
+        if len(each.heights)
+    ]
+    first, last = map(across, ends)
+    bulk = [across(counted.quantile(share)) for share in (0.005, 0.995)] if len(values) else [2.0, 2.0]
     return tag(
         "svg",
         tag("rect", x=_number(first), width=_number(last - first), y=0, height=44, class_="range"),
-        tag("path", d=_columns(np.where(beyond, 0.0, heights)), class_="inside"),
-        tag("path", d=_columns(np.where(beyond, heights, 0.0)), class_="beyond"),
+        *paths,
         tag(
             "rect",
             x=_number(bulk[0]),
@@ -134,19 +141,42 @@ def histogram(written: Written) -> Html:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Some bars of a histogram.
+
+    Attributes:
+        low: Where they begin, in the tensor's unit.
+        high: Where they end.
+        heights: Logarithms of the counts.
+    """
+
+    low: float
+    high: float
+    heights: np.ndarray
+
+    @classmethod
+    def of(cls, counted: Histogram, low: float, high: float, chosen: np.ndarray, density: float) -> _Columns:
+        """Of the chosen bins of a histogram, `density` bars a unit; none where nothing is chosen."""
+        if not chosen.any() or high <= low:
+            return cls(low, high, np.empty(0))
+        part = Histogram(counted.bins[chosen], counted.counts[chosen])
+        return cls(low, high, np.log1p(part.linear(low, high, max(round((high - low) * density), 2))))
+
+    def path(self, across: Callable[[float], float], tallest: float) -> str:
+        """One path for all of them, from 44 upwards."""
+        first, width = across(self.low), (across(self.high) - across(self.low)) / len(self.heights)
+        return "".join(
+            f"M{_number(first + width * number)} 44v{_number(-42 * height / tallest)}"
+            f"h{_number(width * 0.92)}v{_number(42 * height / tallest)}z"
+            for number, height in enumerate(self.heights)
+            if height > 0
+        )
+
+
 def percent_of(share: float) -> str:
     """A share that may lie below zero."""
     return percent(share) if share >= 0 else f"-{percent(-share)}"
-
-
-def _columns(heights: np.ndarray) -> str:
-    """The bars of a histogram as one path within 100 x 44."""
-    width = 100 / len(heights)
-    return "".join(
-        f"M{_number(width * number)} 44v-{_number(42 * height)}h{_number(width * 0.92)}v{_number(42 * height)}z"
-        for number, height in enumerate(heights)
-        if height > 0
-    )
 
 
 def _said(layer: Layer, value: float | None, what: str) -> str:
@@ -210,8 +240,7 @@ def _framed(layers: int, up: Axis, drawn: Sequence[Html], said: str) -> Html:
     )
 
 
-def _axis(low: float, high: float, said: object) -> Axis:
-    assert callable(said)
+def _axis(low: float, high: float, said: Callable[[float], str]) -> Axis:
     step = round_step(high - low, _MOST_TICKS - 1)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * number for number in range(first, last + 1))

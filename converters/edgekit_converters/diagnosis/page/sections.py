@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from edgekit.page import theme_button
 from edgekit.page.figures import counted, percent, three_digits
 from edgekit.page.markup import Html, join, tag
-from edgekit_converters.diagnosis.ablation import decibels
 from edgekit_converters.diagnosis.findings import bulk_steps
 from edgekit_converters.diagnosis.page.plots import decibel_lines, histogram, percent_of, shares
 from edgekit_converters.diagnosis.record import Diagnosis, Finding, Layer
+from edgekit_converters.diagnosis.score import decibels
 
 _CAUSES = (
     ("weights", "rounded weights"),
