@@ -3,67 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tflite_models import Net, Op, T
+from diagnosis_nets import TWO_LAYERS, effects_of, samples, times, twins
+from tflite_models import Op
 
 from edgekit.errors import UnsupportedModelError
 from edgekit.preprocess import dequantize, quantize
 from edgekit_converters import diagnose
 from edgekit_converters.calibration.observe import Observation
 from edgekit_converters.commands.diagnose import diagnose as command
-from edgekit_converters.diagnosis.ablation import Effect, ablate
 from edgekit_converters.diagnosis.blocks import chain_of
 from edgekit_converters.diagnosis.conduct import spread
-from edgekit_converters.diagnosis.hybrid import Hybrid
 from edgekit_converters.diagnosis.outliers import find_outliers
 from edgekit_converters.diagnosis.record import Diagnosis
 from edgekit_converters.diagnosis.score import decibels
 from edgekit_converters.diagnosis.text import worst
 from edgekit_converters.runner import Runner
-
-FACTORS = {"c": -0.7, "d": 1.3}
-
-
-def twins(
-    ops: tuple[Op, ...], scales: Mapping[str, float], outputs: tuple[str, ...] = ("y",)
-) -> tuple[Net, Net]:
-    """A float model and its int8 version, whose scales are of one's choice; MUL by the factors above."""
-    names = {name for op in ops for name in (*op.inputs, *op.outputs) if name is not None} - {*FACTORS}
-    tensors = {name: T((1, 64), "FLOAT32") for name in sorted(names)}
-    tensors |= {name: T((), "FLOAT32", data=np.float32(value)) for name, value in FACTORS.items()}
-    exact = Net(tensors, ops, ("x",), outputs)
-    stored = {
-        name: replace(tensor, type="INT8", scale=scales[name])
-        for name, tensor in tensors.items()
-        if name in names
-    }
-    for name, value in FACTORS.items():
-        stored[name] = T((), "INT8", scale=abs(value) / 100, data=np.int8(np.sign(value) * 100))
-    return exact, replace(exact, tensors={name: stored[name] for name in tensors})
-
-
-def times(read: str, factor: str, written: str) -> Op:
-    return Op("MUL", (read, factor), (written,), "MulOptions")
-
-
-TWO_LAYERS = (times("x", "c", "a"), times("a", "d", "y"))
-
-
-def samples(count: int = 12) -> list[dict[str, np.ndarray]]:
-    generator = np.random.default_rng(1)
-    return [{"x": generator.uniform(-1.9, 1.9, (1, 64)).astype(np.float32)} for _ in range(count)]
-
-
-def effects_of(exact: Net, rough: Net, states: list[dict[str, np.ndarray]]) -> list[Effect]:
-    float_model, int8_model = exact.build(), rough.build()
-    return ablate(Hybrid(float_model, int8_model, chain_of(float_model, int8_model)), states)
-
 
 # ---- the figures, beside the same in numpy
 
