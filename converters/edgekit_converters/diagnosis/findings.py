@@ -232,10 +232,16 @@ def _share(layers: Sequence[Layer]) -> float:
 
 
 def _saturations(facts: Facts) -> Iterator[Finding]:
-    """Ranges that are narrower than the values. What is only driven there by errors of other layers is their fault."""
+    """Ranges that are narrower than the values, where it costs something.
+
+    What is only driven to an end by errors of other layers is their fault; and what the next operator cuts off anyway
+    (`quantize.ties`) may lie beyond the range at no cost.
+    """
     for layer in facts.layers:
         written = layer.effect.written
         if written is None or written.clipped < LEAST_CLIPPED:
+            continue
+        if facts.is_sound or layer.effect.share < NOTABLE_SHARE:
             continue
         reader = facts.layers[layer.number + 1 : layer.number + 2]
         into = f", which {reader[0].title} reads," if reader and reader[0].opcode in _CLOSERS else ""
