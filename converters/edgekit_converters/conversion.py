@@ -35,7 +35,8 @@ from edgekit_converters.micro.export import (
 )
 from edgekit_converters.micro.source import from_bundle
 from edgekit_converters.progress import SILENT, Progress
-from edgekit_converters.quantize.pipeline import Int8Model, Samples, keep_quantized, quantize_model
+from edgekit_converters.quantize.pipeline import Int8Model, keep_quantized, quantize_model
+from edgekit_converters.quantize.samples import Samples
 from edgekit_converters.reference import OFFSET, reference_histograms
 from edgekit_converters.report import Report, Sizes
 from edgekit_converters.request import Request
@@ -124,8 +125,9 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
             _rehearse(source, data, data.evaluation, settled.metric, worker)
         made = _make_int8(request, source, data.calibration, worker, progress)
         evaluation = _evaluate(made, data.evaluation, settled.metric, request.cores, progress)
-        with progress.bar("recording the reference", len(data.calibration)) as step:
-            histograms = reference_histograms(made.model, (x for _, x in data.calibration), data.names, step)
+        kept = data.calibration.without([each.outlier.row for each in made.left_out])
+        with progress.bar("recording the reference", len(kept)) as step:
+            histograms = reference_histograms(made.model, (x for _, x in kept), data.names, step)
         golden = _golden(request, made.model, data, histograms, worker)
     compiled = None
     if compiler is not None:
@@ -140,7 +142,7 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         manifest=make_manifest(
             request,
             made,
-            data.calibration,
+            kept,
             evaluation,
             data.labels,
             data.names,
@@ -154,6 +156,7 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         layers=made.layers,
         forecast=forecast(view(read_graph(made.model)), target),
         compiled=compiled,
+        left_out=made.left_out,
     )
     _hold_contract(request, report)
     bundle = _pack(report, variants, histograms, golden)
@@ -244,7 +247,9 @@ def _make_int8(
         worker.call("run the model once", probe, source.flatbuffer)
         return keep_quantized(source.flatbuffer)
     samples = Samples(calibration, len(calibration))
-    return quantize_model(source.flatbuffer, samples, request.effort, worker, progress, request.cores)
+    return quantize_model(
+        source.flatbuffer, samples, request.effort, worker, progress, request.cores, request.keep_outliers
+    )
 
 
 def _evaluate(

@@ -44,7 +44,7 @@ def make_manifest(
     Args:
         request: What was asked for; its target is the device's full name.
         made: The int8 model.
-        calibration: What calibrated it.
+        calibration: What calibrated it, without the samples that were left out.
         evaluation: What it costs, if that was measured.
         labels: Class names, or None.
         names: Of the inputs and outputs.
@@ -67,6 +67,7 @@ def make_manifest(
             available=calibration.source.count(),
             seed=request.seed,
             ranges="model" if made.choice is None else made.choice.recipe.ranges,
+            left_out=tuple(map(str, made.left_out)),
         ),
         recipe={"effort": "none"} if made.choice is None else made.choice.recipe.to_json(),
         tools=tools(),

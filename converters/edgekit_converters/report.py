@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from edgekit.console import table
 from edgekit.manifest import Manifest
 from edgekit_converters.audit import Audit, layer_name
+from edgekit_converters.calibration.outliers import LeftOut
 from edgekit_converters.compilers import Compiled, differences
 from edgekit_converters.evaluate import Evaluation, render
 from edgekit_converters.layers import LayerError, worst
@@ -44,6 +45,7 @@ class Report:
         layers: The error along the network; empty for a model that came quantized.
         forecast: Where its operators would run on the target.
         compiled: What the accelerator's compiler made of the model; None where it was not asked for.
+        left_out: Calibration samples that were not used.
     """
 
     kind: str
@@ -56,6 +58,7 @@ class Report:
     layers: tuple[LayerError, ...]
     forecast: Forecast
     compiled: Compiled | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The report as it goes into the bundle and onto ``--json``."""
@@ -73,6 +76,7 @@ class Report:
                 for trial in (self.choice.trials if self.choice else ())
             ],
             "calibration": self.manifest.calibration.to_json(),
+            "left_out": [each.to_json() for each in self.left_out],
             "accuracy": self.evaluation.to_json() if self.evaluation else None,
             "forecast": self.forecast.to_json()["summary"],
             "compiled": self._compiled_json(),
@@ -87,6 +91,7 @@ class Report:
             ("int8", self._audit_line()),
             ("size", self._size_line()),
             ("calibrated on", self._calibration_line()),
+            *(("left out", str(each)) for each in self.left_out),
             ("recipe", self._recipe_line()),
             ("forecast", headline(self.forecast)),
         ]

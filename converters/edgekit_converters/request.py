@@ -43,6 +43,7 @@ class Request:
         samples: How many calibration samples are used at most.
         seed: Of the choice among them.
         effort: "fast" or "balanced".
+        keep_outliers: Whether samples that lie far outside the others are used all the same.
         range: What 0..255 (images) or -32768..32768 (sound) becomes.
         mean: Subtracted after `range`, one number or one a channel.
         std: Divided by after `mean`, one number or one a channel.
@@ -76,6 +77,7 @@ class Request:
     samples: int = 200
     seed: int = 0
     effort: str = "balanced"
+    keep_outliers: bool = False
     range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
     mean: Numbers | Mapping[str, Numbers] | None = None
     std: Numbers | Mapping[str, Numbers] | None = None

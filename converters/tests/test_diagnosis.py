@@ -20,7 +20,7 @@ from edgekit_converters.calibration.observe import Observation
 from edgekit_converters.commands.diagnose import diagnose as command
 from edgekit_converters.diagnosis.blocks import chain_of
 from edgekit_converters.diagnosis.conduct import spread
-from edgekit_converters.diagnosis.outliers import find_outliers
+from edgekit_converters.diagnosis.lone import find_lone_samples
 from edgekit_converters.diagnosis.record import Diagnosis
 from edgekit_converters.diagnosis.score import decibels
 from edgekit_converters.diagnosis.text import worst
@@ -144,17 +144,17 @@ def test_what_the_quantizer_put_in_falls_into_the_layer_that_it_serves() -> None
 
 def observation(high: list[float]) -> Observation:
     column = np.array(high, np.float32)[:, None]
-    return Observation(("t",), -column, column, {})
+    return Observation(("t",), -column, column, {}, numbers=np.arange(len(column)))
 
 
 def test_the_sample_that_alone_set_a_range_is_found_unless_int8_leaves_it_out() -> None:
     seen = observation([*np.linspace(1, 2, 19), 8])
-    (found,) = find_outliers(seen, {"t": (-8.0, 8.0)})
+    (found,) = find_lone_samples(seen, {"t": (-8.0, 8.0)})
     assert (found.tensor, found.sample) == ("t", 19)
     assert found.ratio == pytest.approx(4)
-    assert find_outliers(seen, {"t": (-2.0, 2.0)}) == []
-    assert find_outliers(observation([*np.linspace(1, 2, 19), 2.5]), {"t": (-8.0, 8.0)}) == []
-    assert find_outliers(observation([1, 1, 8]), {"t": (-8.0, 8.0)}) == []
+    assert find_lone_samples(seen, {"t": (-2.0, 2.0)}) == []
+    assert find_lone_samples(observation([*np.linspace(1, 2, 19), 2.5]), {"t": (-8.0, 8.0)}) == []
+    assert find_lone_samples(observation([1, 1, 8]), {"t": (-8.0, 8.0)}) == []
 
 
 # ---- whole models
@@ -200,10 +200,20 @@ def test_a_sound_network_is_said_to_be_sound_and_nothing_more(clean: Diagnosis) 
 
 
 def test_a_sample_that_sets_ranges_alone_is_named(folder: Path) -> None:
-    found = diagnose(folder / "clean.keras", calibration=folder / "outlier.npy", effort="fast")
+    words = {"calibration": folder / "outlier.npy", "effort": "fast"}
+    found = diagnose(folder / "clean.keras", keep_outliers=True, **words)
     (finding,) = [finding for finding in found.findings if finding.rule == "one-sample-range"]
     assert finding.title.startswith("sample 7 (outlier.npy row 7) alone set the range of ")
     assert len(finding.layers) == 6
+
+
+def test_a_sample_that_was_left_out_is_named_and_costs_nothing(folder: Path) -> None:
+    found = diagnose(folder / "clean.keras", calibration=folder / "outlier.npy", effort="fast")
+    (finding,) = found.findings
+    assert (finding.rule, finding.minor) == ("left-out", True)
+    assert finding.reason.startswith("outlier.npy row 7: reaches ")
+    assert found.verdict.startswith("sound: ")
+    assert found.samples == 39
 
 
 def test_the_command_prints_one_object_that_says_the_same(folder: Path, clean: Diagnosis) -> None:

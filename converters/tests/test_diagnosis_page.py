@@ -12,7 +12,7 @@ from page_reader import HOSTILE, allowed_by_policy, seen_in
 from edgekit_converters.calibration.histogram import Histogram
 from edgekit_converters.diagnosis.channels import Channels
 from edgekit_converters.diagnosis.findings import Facts, findings
-from edgekit_converters.diagnosis.outliers import Outlier
+from edgekit_converters.diagnosis.lone import LoneSample
 from edgekit_converters.diagnosis.page import render
 from edgekit_converters.diagnosis.page.plots import histogram
 from edgekit_converters.diagnosis.record import INPUT, Diagnosis, Layer
@@ -25,10 +25,10 @@ def diagnosis(name: str = "conv", model: str = "nets/two.tflite") -> Diagnosis:
     channels = Channels(count=8, dead=(2,), coarse=(), per_tensor=False, spread=3.0, typical=40.0, macs=1000)
     layers = (
         Layer(0, None, INPUT, name, effects[0]),
-        Layer(1, 0, "CONV_2D", name, effects[1], channels, Outlier("a", 7, 2.5)),
+        Layer(1, 0, "CONV_2D", name, effects[1], channels, LoneSample("a", 7, 2.5)),
         Layer(2, 1, "MUL", name, effects[2]),
     )
-    facts = Facts(layers, effects[-1].upto, "fast", [f"{name} row {row}" for row in range(12)])
+    facts = Facts(layers, effects[-1].upto, "fast", {row: f"{name} row {row}" for row in range(12)})
     return Diagnosis(
         model=model,
         kind="float .tflite",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgekit.errors import DataError
@@ -72,6 +72,13 @@ class CalibrationSet:
         self._remember(total.hexdigest())
         if self.for_calibration:
             watch.refuse_useless()
+
+    def without(self, places: Collection[int]) -> CalibrationSet:
+        """The same set without the samples at these places in its order."""
+        left = set(places)
+        if not left:
+            return self
+        return replace(self, rows=[row for place, row in enumerate(self.rows) if place not in left])
 
     def fingerprint(self) -> str:
         """SHA-256 over the content of all samples and labels in order, in hexadecimal.

@@ -14,11 +14,9 @@ from typing import Self
 
 import numpy as np
 
-KEYS = 1 << 16
-"""There are as many bit patterns of bfloat16: the upper half of a float32 (IEEE 754 binary32, cut to 7 fraction bits)."""
-
+# The bit pattern of a bfloat16 is the upper half of that of a float32: 1 bit of sign, 8 of exponent, 7 of fraction.
 _SIGN = 1 << 15
-_HALF = np.uint32(_SIGN)  # half a bfloat16 step, in units of the last place of a float32
+_HALF = np.uint32(1 << 15)  # half a bfloat16 step, in units of the last place of a float32
 _LARGEST = 0x7F7F  # the largest finite magnitude; above it come infinity and NaN
 
 
@@ -42,10 +40,15 @@ class Histogram:
     @classmethod
     def from_keys(cls, keys: np.ndarray) -> Self:
         """Counts `keys`, uint16 as `keys_of` gives them."""
-        counts = np.bincount(keys, minlength=KEYS)
-        present = np.flatnonzero(counts)
-        magnitude = np.minimum(present & (_SIGN - 1), _LARGEST)
-        return cls._summed(np.where(present < _SIGN, magnitude, -magnitude), counts[present])
+        counts = np.bincount(keys)
+        present = np.flatnonzero(counts != 0)
+        positive = int(np.searchsorted(present, _SIGN))
+        below = present[positive:][::-1]  # the larger the pattern of a negative number, the lower it lies
+        bins = np.concatenate([_SIGN - below, present[:positive]])
+        sums = np.concatenate([counts[below], counts[present[:positive]]])
+        if len(bins) and np.abs(bins).max() <= _LARGEST and (np.diff(bins) > 0).all():
+            return cls(bins.astype(np.int32), sums)
+        return cls._summed(bins, sums)  # both zeros, or what was rounded up to infinity
 
     @classmethod
     def empty(cls) -> Self:
@@ -63,11 +66,10 @@ class Histogram:
     @classmethod
     def _summed(cls, bins: np.ndarray, counts: np.ndarray) -> Self:
         """From bins in any order, some perhaps more than once."""
-        unique, places = np.unique(bins, return_inverse=True)
-        sums = np.zeros(len(unique), np.int64)
-        np.add.at(sums, places, counts)
-        kept = sums != 0
-        return cls(unique[kept].astype(np.int32), sums[kept])
+        places = np.clip(bins, -_LARGEST, _LARGEST) + _LARGEST
+        dense = np.bincount(places, weights=counts)  # float64, and exact: no count comes near 2**53
+        present = np.flatnonzero(dense != 0)
+        return cls((present - _LARGEST).astype(np.int32), dense[present].astype(np.int64))
 
     def merged(self, other: Histogram) -> Self:
         """The histogram of what either of the two counted."""

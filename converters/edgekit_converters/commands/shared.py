@@ -49,6 +49,11 @@ calibration_section = section(
             "show_default": True,
             "help": "balanced also corrects biases, where that measures better.",
         },
+        "--keep-outliers": {
+            "is_flag": True,
+            "help": "Use every sample. Without it, samples whose values lie far outside all others are left "
+            "out and named: one image scaled wrongly would cost all others their precision.",
+        },
         "--threads": {
             "type": int,
             "help": "Interpreters side by side. Default: one a core. Changes no result.",

@@ -5,7 +5,7 @@
 - `ablation`: each layer alone in int8, each alone in float, and its share of the final error.
 - `score`: how far outputs are from those of float.
 - `local`, `written`: what happens inside of a layer, and what it wrote.
-- `channels`, `outliers`: dead and coarse channels; ranges that a single sample set.
+- `channels`, `lone`: dead and coarse channels; ranges that a single sample set.
 - `findings`: from these figures to advice. `record` is the whole, `text` and `page` show it.
 - `conduct` conducts.
 """

@@ -18,11 +18,12 @@ from edgekit_converters.diagnosis.blocks import Chain, chain_of, main_operator
 from edgekit_converters.diagnosis.channels import layers_with_weights, look_at_channels
 from edgekit_converters.diagnosis.findings import Facts, findings
 from edgekit_converters.diagnosis.hybrid import Hybrid, State
-from edgekit_converters.diagnosis.outliers import find_outliers
+from edgekit_converters.diagnosis.lone import find_lone_samples
 from edgekit_converters.diagnosis.record import INPUT, Diagnosis, Layer
 from edgekit_converters.early import settle
 from edgekit_converters.progress import SILENT, Progress
-from edgekit_converters.quantize.pipeline import Int8Model, Samples, quantize_model
+from edgekit_converters.quantize.pipeline import Int8Model, quantize_model
+from edgekit_converters.quantize.samples import Samples
 from edgekit_converters.request import Request
 from edgekit_converters.sources import FloatModel, load_float
 from edgekit_converters.worker import Worker
@@ -71,24 +72,40 @@ def run(request: Request, progress: Progress = SILENT) -> Diagnosis:
             )
         data = open_calibration(request, source, settled)
         made = quantize_model(
-            source.flatbuffer, Samples(data, len(data)), request.effort, worker, progress, request.cores
+            source.flatbuffer,
+            Samples(data, len(data)),
+            request.effort,
+            worker,
+            progress,
+            request.cores,
+            request.keep_outliers,
         )
     assert made.float_model is not None
     exact = read_graph(made.float_model)
     names = layers_with_weights(exact)
+    left = {each.outlier.row for each in made.left_out}
+    kept = data.without(left)
+    numbers = [number for number in range(len(data)) if number not in left]
     origins: list[str] = []
-    with progress.bar("looking at every sample", len(data)) as step:
+    with progress.bar("looking at every sample", len(kept)) as step:
         observation = observe(
             made.float_model,
-            _remembering(data, origins),
+            _remembering(kept, origins),
             means_of=names,
+            numbers=numbers,
             threads=request.cores,
             progress=step,
         )
-    effects, chain, count = _take_apart(made, data, request.cores, progress)
+    effects, chain, count = _take_apart(made, kept, request.cores, progress)
     layers = _layers(read_graph(made.model), exact, chain, effects, observation)
-    facts = Facts(layers, effects[-1].upto, request.effort, origins)
-    return _diagnosis(request, source, made, data, layers, facts, count)
+    facts = Facts(
+        layers=layers,
+        error=effects[-1].upto,
+        effort=request.effort,
+        origins=dict(zip(numbers, origins, strict=True)),
+        left_out=tuple(map(str, made.left_out)),
+    )
+    return _diagnosis(request, source, made, kept, facts, count)
 
 
 def _remembering(data: CalibrationSet, origins: list[str]) -> Iterator[Mapping[str, np.ndarray]]:
@@ -139,7 +156,7 @@ def _layers(
         name: ((-128 - zero_point) * scale, (127 - zero_point) * scale)
         for name, (scale, zero_point) in chain.scales.items()
     }
-    outliers = {outlier.tensor: outlier for outlier in find_outliers(observation, ranges)}
+    lone = {found.tensor: found for found in find_lone_samples(observation, ranges)}
     channels = look_at_channels(exact, rough, observation.channels)
     layers = []
     for number, (block, effect) in enumerate(zip(chain.blocks, effects, strict=True)):
@@ -154,9 +171,7 @@ def _layers(
                 name=", ".join(block.reads) if operator is None else layer_of(rough.main, operator),
                 effect=effect,
                 channels=next((channels[name] for name in written if name in channels), None),
-                outlier=next(
-                    (outliers[name] for name in (*written, *block.writes) if name in outliers), None
-                ),
+                lone=next((lone[name] for name in (*written, *block.writes) if name in lone), None),
             )
         )
     return tuple(layers)
@@ -167,7 +182,6 @@ def _diagnosis(
     source: FloatModel,
     made: Int8Model,
     data: CalibrationSet,
-    layers: tuple[Layer, ...],
     facts: Facts,
     count: int,
 ) -> Diagnosis:
@@ -179,7 +193,7 @@ def _diagnosis(
         source=data.source.description,
         samples=len(data),
         looked_at=count,
-        layers=layers,
+        layers=tuple(facts.layers),
         findings=findings(facts),
         notes=(*source.notes, *made.notes),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.page.figures import counted, millions, percent, three_digits
 from edgekit_converters.diagnosis.channels import Channels, dead_macs
-from edgekit_converters.diagnosis.outliers import LEAST_SAMPLES
+from edgekit_converters.diagnosis.lone import LEAST_SAMPLES
 from edgekit_converters.diagnosis.record import INPUT, Finding, Layer
 from edgekit_converters.diagnosis.score import decibels
 from edgekit_converters.quantize.recipe import EFFORTS
@@ -56,13 +57,15 @@ class Facts:
         layers: All of them, the inputs first.
         error: Relative power of the output error.
         effort: With which the int8 model was made.
-        origins: Where each calibration sample comes from.
+        origins: Where each calibration sample that was used comes from, by its number.
+        left_out: The samples that were not used, and why.
     """
 
     layers: Sequence[Layer]
     error: float
     effort: str
-    origins: Sequence[str]
+    origins: Mapping[int, str]
+    left_out: Sequence[str] = ()
 
     @property
     def sqnr_db(self) -> float:
@@ -90,7 +93,7 @@ def findings(facts: Facts) -> tuple[Finding, ...]:
     ]
     if not found:
         found += _no_layer(facts)
-    found += _dead_channels(facts)
+    found += [*_left_out(facts), *_dead_channels(facts)]
     return tuple(sorted(found, key=lambda finding: finding.minor))
 
 
@@ -140,7 +143,7 @@ def _why(facts: Facts, layer: Layer) -> tuple[str, str]:
         where = before.effect.written.name if before.effect.written else before.name
         return (
             "it is the last layer, and what it answers has too few steps",
-            f"cut before it with --outputs {where}, and compute it in float on the device",
+            f"cut before it with --outputs {shlex.quote(where)}, and compute it in float on the device",
         )
     if cause == "weights" and layer.channels is not None:
         return _weights(layer, layer.channels, more)
@@ -209,12 +212,12 @@ def _one_sample_ranges(facts: Facts) -> Iterator[Finding]:
     """The samples that set ranges alone, each with all tensors whose range it set."""
     samples: dict[int, list[Layer]] = {}
     for layer in facts.layers:
-        if layer.outlier is not None:
-            samples.setdefault(layer.outlier.sample, []).append(layer)
+        if layer.lone is not None:
+            samples.setdefault(layer.lone.sample, []).append(layer)
     for sample, layers in sorted(samples.items(), key=lambda each: -_share(each[1])):
-        worst = max(layers, key=lambda layer: layer.outlier.ratio if layer.outlier else 0.0)
-        assert worst.outlier is not None
-        ratio = worst.outlier.ratio
+        worst = max(layers, key=lambda layer: layer.lone.ratio if layer.lone else 0.0)
+        assert worst.lone is not None
+        ratio = worst.lone.ratio
         if facts.is_sound or (_share(layers) < NOTABLE_SHARE and ratio < 3):
             continue
         also = f", and those of {counted(len(layers) - 1, 'other layer')}" if len(layers) > 1 else ""
@@ -224,6 +227,20 @@ def _one_sample_ranges(facts: Facts) -> Iterator[Finding]:
             f"without it that range would be {ratio:.1f}x narrower, and as much finer the steps of all other samples",
             "look at it: if the device will not meet the like, take it out; else give more samples like it",
             tuple(layer.number for layer in layers),
+        )
+
+
+def _left_out(facts: Facts) -> Iterator[Finding]:
+    """The samples that calibration did not use."""
+    count = len(facts.left_out)
+    if count:
+        more = f", and {count - 1} more" if count > 1 else ""
+        yield Finding(
+            "left-out",
+            f"{counted(count, 'sample')} lay far outside the others and set no range",
+            f"{facts.left_out[0]}{more}",
+            "look at it: if the device will meet the like, say --keep-outliers and give more samples like it",
+            minor=True,
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edgekit_converters.diagnosis.ablation import Effect
 from edgekit_converters.diagnosis.channels import Channels
-from edgekit_converters.diagnosis.outliers import Outlier
+from edgekit_converters.diagnosis.lone import LoneSample
 from edgekit_converters.diagnosis.score import decibels
 
 INPUT = "INPUT"
@@ -24,7 +24,7 @@ class Layer:
         name: What people call it.
         effect: What it does to the outputs.
         channels: Of its weights; None for a layer without.
-        outlier: The sample that alone set the range of what it writes, where there is one.
+        lone: The sample that alone set the range of what it writes, where there is one.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Layer:
     name: str
     effect: Effect
     channels: Channels | None = None
-    outlier: Outlier | None = None
+    lone: LoneSample | None = None
 
     @property
     def title(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit_converters.audit import LEGACY_UINT8, Audit, audit, require_int8
 from edgekit_converters.calibration.observe import Observation, observe
+from edgekit_converters.calibration.outliers import LeftOut
 from edgekit_converters.golden import probe
 from edgekit_converters.layers import SAMPLES as LAYER_SAMPLES
 from edgekit_converters.layers import LayerError, layer_errors
@@ -27,8 +28,10 @@ from edgekit_converters.quantize.candidates import (
 )
 from edgekit_converters.quantize.corrections import BIASED_OPERATORS
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
+from edgekit_converters.quantize.leaving_out import leave_out
 from edgekit_converters.quantize.legalize import legalize
 from edgekit_converters.quantize.recipe import Recipe
+from edgekit_converters.quantize.samples import Samples
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.runner import Runner
 from edgekit_converters.worker import Worker
@@ -48,6 +51,7 @@ class Int8Model:
         notes: What was rewritten, for the report.
         layers: The error along the network; empty for a model that came quantized.
         exceptions: What the audit let pass, one line each.
+        left_out: Calibration samples that lay too far outside the others to be used.
     """
 
     model: bytes
@@ -57,24 +61,17 @@ class Int8Model:
     notes: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
     exceptions: tuple[str, ...] = ()
-
-
-class Samples(Iterable[Mapping[str, np.ndarray]]):
-    """Float model inputs by name, batch 1: a stream that can be started anew, and whose length is known."""
-
-    def __init__(self, source: Iterable[tuple[object, Mapping[str, np.ndarray]]], count: int) -> None:
-        self._source = source
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Mapping[str, np.ndarray]]:
-        return (inputs for _, inputs in self._source)
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def quantize_model(
-    exported: bytes, samples: Samples, effort: str, worker: Worker, progress: Progress, threads: int
+    exported: bytes,
+    samples: Samples,
+    effort: str,
+    worker: Worker,
+    progress: Progress,
+    threads: int,
+    keep_outliers: bool = False,
 ) -> Int8Model:
     """Calibrates, quantizes, audits and corrects.
 
@@ -85,11 +82,13 @@ def quantize_model(
         worker: Where TensorFlow and everything that may crash runs.
         progress: Is told how far the passes have come.
         threads: Interpreters side by side.
+        keep_outliers: Whether samples that lie far outside the others are used all the same.
 
     Returns:
         The int8 model that is kept, strictly int8 by its audit.
 
     Raises:
+        DataError: Too many samples lie far outside the others.
         NotInt8Error: The quantizer left something float.
         QuantizationError: The quantizer refuses the model.
         WorkerCrashedError: The runtime or the quantizer crashes on the model.
@@ -99,6 +98,9 @@ def quantize_model(
     means_of = biased_outputs(float_model) if effort != "fast" else frozenset[str]()
     with progress.bar("calibrating", len(samples)) as step:
         observation = observe(float_model, samples, means_of=means_of, threads=threads, progress=step)
+    left_out: tuple[LeftOut, ...] = ()
+    if not keep_outliers:
+        observation, samples, left_out = leave_out(float_model, observation, samples)
     ranges = tie_ranges(float_model, observation.minmax())
     plain = worker.call("quantize the model", quantize, write_ranges(float_model, ranges), Quantizer())
     require_int8(audit(plain))
@@ -122,6 +124,7 @@ def quantize_model(
         choice=choice,
         notes=rewritten,
         layers=layer_errors(float_model, choice.model, few),
+        left_out=left_out,
     )
 
 

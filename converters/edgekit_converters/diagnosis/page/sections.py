@@ -156,8 +156,8 @@ def _range(layer: Layer) -> Html:
     ]
     if written.clipped > 0:
         facts.append(f"{percent(written.clipped)} beyond the range")
-    if layer.outlier is not None:
-        facts.append(f"{layer.outlier.ratio:.1f}x wider for sample {layer.outlier.sample} alone")
+    if layer.lone is not None:
+        facts.append(f"{layer.lone.ratio:.1f}x wider for sample {layer.lone.sample} alone")
     return tag(
         "figure",
         tag("figcaption", tag("b", layer.number), " ", layer.title, title=written.name),

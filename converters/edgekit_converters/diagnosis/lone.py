@@ -17,12 +17,12 @@ LEAST_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outlier:
+class LoneSample:
     """A tensor whose range one sample set alone.
 
     Attributes:
         tensor: Its name.
-        sample: Row of the sample among the calibration samples.
+        sample: Number of the sample in its set.
         ratio: How many times wider the int8 range is than the other samples need.
     """
 
@@ -31,7 +31,9 @@ class Outlier:
     ratio: float
 
 
-def find_outliers(observation: Observation, ranges: Mapping[str, tuple[float, float]]) -> list[Outlier]:
+def find_lone_samples(
+    observation: Observation, ranges: Mapping[str, tuple[float, float]]
+) -> list[LoneSample]:
     """Looks for them.
 
     Args:
@@ -42,7 +44,7 @@ def find_outliers(observation: Observation, ranges: Mapping[str, tuple[float, fl
     Returns:
         At most one a tensor: the sample whose absence would narrow the range most.
     """
-    found: list[Outlier] = []
+    found: list[LoneSample] = []
     if len(observation.low) < LEAST_SAMPLES:
         return found
     for column, name in enumerate(observation.tensors):
@@ -53,7 +55,7 @@ def find_outliers(observation: Observation, ranges: Mapping[str, tuple[float, fl
         # The smaller of the two: a range that is wide for another reason, a shared scale, is not the sample's doing.
         covered = min(_width(low, high), ranges[name][1] - ranges[name][0])
         if needed > 0 and covered >= LEAST_RATIO * needed:
-            found.append(Outlier(name, sample, covered / needed))
+            found.append(LoneSample(name, int(observation.numbers[sample]), covered / needed))
     return found
 
 
