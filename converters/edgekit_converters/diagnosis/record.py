@@ -79,6 +79,8 @@ class Layer:
                 "saturated_beyond_float": round(written.saturation.beyond, 6),
                 "clipped": round(written.clipped, 6),
             }
+        if self.lone is not None:
+            found["range_set_by"] = {"sample": self.lone.sample, "ratio": _rounded(self.lone.ratio)}
         if self.channels is not None:
             found["channels"] = {
                 "count": self.channels.count,
