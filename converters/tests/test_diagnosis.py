@@ -18,8 +18,11 @@ from edgekit.preprocess import dequantize, quantize
 from edgekit_converters import diagnose
 from edgekit_converters.calibration.observe import Observation
 from edgekit_converters.commands.diagnose import diagnose as command
+from edgekit_converters.diagnosis.ablation import ablate
 from edgekit_converters.diagnosis.blocks import chain_of
+from edgekit_converters.diagnosis.closing import open_ended
 from edgekit_converters.diagnosis.conduct import spread
+from edgekit_converters.diagnosis.hybrid import Hybrid
 from edgekit_converters.diagnosis.lone import find_lone_samples
 from edgekit_converters.diagnosis.record import Diagnosis
 from edgekit_converters.diagnosis.score import decibels
@@ -139,6 +142,35 @@ def test_what_the_quantizer_put_in_falls_into_the_layer_that_it_serves() -> None
     assert len(effects_of(exact, rough, samples(2))) == 3
 
 
+# ---- the function that closes a network
+
+
+def closed(*outputs: str) -> tuple[bytes, bytes]:
+    """x -> a -> y, and softmaxes of a and of y."""
+    softmaxes = [
+        Op("SOFTMAX", (x,), (p,), "SoftmaxOptions", {"beta": 1.0}) for x, p in (("a", "p"), ("y", "q"))
+    ]
+    ops = (*TWO_LAYERS, *softmaxes)
+    exact, rough = twins(ops, {"x": 1 / 60, "a": 1 / 60, "y": 1 / 60, "p": 1 / 256, "q": 1 / 256}, outputs)
+    for name in ("p", "q"):
+        rough = rough.tensor(name, zero_point=-128)
+    return exact.build(), rough.build()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "measured"),
+    [(("q",), ("y",)), (("q", "p"), ("y", "a")), (("p", "a"), ("a",)), (("y",), ("y",))],
+)
+def test_errors_are_measured_at_what_a_closing_softmax_reads(
+    outputs: tuple[str, ...], measured: tuple[str, ...]
+) -> None:
+    exact, rough, opcodes = open_ended(*closed(*outputs))
+    chain = chain_of(exact, rough)
+    assert chain.outputs == measured
+    assert opcodes == (() if outputs == ("y",) else ("SOFTMAX",))
+    assert sum(effect.share for effect in ablate(Hybrid(exact, rough, chain), samples(3))) == pytest.approx(1)
+
+
 # ---- ranges that one sample set
 
 
@@ -207,22 +239,19 @@ def test_a_sample_that_sets_ranges_alone_is_named(folder: Path) -> None:
     assert len(finding.layers) == 6
 
 
-def test_a_sample_that_was_left_out_is_named_and_costs_nothing(folder: Path) -> None:
-    found = diagnose(folder / "clean.keras", calibration=folder / "outlier.npy", effort="fast")
-    (finding,) = found.findings
-    assert (finding.rule, finding.minor) == ("left-out", True)
-    assert finding.reason.startswith("outlier.npy row 7: reaches ")
-    assert found.verdict.startswith("sound: ")
-    assert found.samples == 39
-
-
-def test_the_command_prints_one_object_that_says_the_same(folder: Path, clean: Diagnosis) -> None:
-    words = [str(folder / "clean.keras"), "--calibration", str(folder / "clean.npy"), "--effort", "fast"]
+def test_the_command_prints_one_object_and_names_what_was_left_out(folder: Path) -> None:
+    words = [str(folder / "clean.keras"), "--calibration", str(folder / "outlier.npy"), "--effort", "fast"]
     done = CliRunner().invoke(command, [*words, "--json"])
     assert done.exit_code == 0
     printed = json.loads(done.stdout)
-    assert printed == {**clean.to_json(), "html": None}
-    assert printed["layers"][2]["name"] == "second"
+    (finding,) = printed["findings"]
+    assert (finding["rule"], finding["minor"]) == ("left-out", True)
+    assert finding["reason"].startswith("outlier.npy row 7: reaches ")
+    assert printed["verdict"].startswith("sound: ")
+    assert printed["calibration"]["samples"] == 39
+    assert [layer["name"] for layer in printed["layers"][1:4]] == ["first", "second", "third"]
+    assert sum(layer["share"] for layer in printed["layers"]) == pytest.approx(1, abs=1e-3)
+    assert printed["html"] is None
 
 
 def test_the_samples_that_are_looked_at_are_spread_and_fit_into_memory() -> None:

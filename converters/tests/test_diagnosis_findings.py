@@ -98,9 +98,11 @@ def test_the_advice_names_the_next_effort_where_there_is_one() -> None:
     assert "--effort fast" not in findings(facts(made))[0].advice
 
 
-def test_a_softmax_that_causes_most_is_cut_off() -> None:
-    (finding,) = findings(facts(layers(*ODD, opcode="SOFTMAX", channels=None)))
-    assert "--outputs 't;1'" in finding.advice
+def test_what_comes_behind_the_last_weights_is_cut_off() -> None:
+    found = findings(facts(layers(*ODD, opcode="EXP", channels=None)))
+    assert [finding.rule for finding in found] == ["large-share", "last-layers"]
+    assert found[1].title == "what comes behind l7 (CONV_2D) causes 60 % of the output error"
+    assert "--outputs 't;1'" in found[1].advice
 
 
 def test_a_large_error_of_nobody_in_particular_is_one_finding() -> None:
@@ -114,6 +116,10 @@ def test_saturation_counts_where_it_costs_something() -> None:
     assert "saturation" in rules(layers(*ODD, effect=effect(0.6, ROUNDING, narrow)))
     assert "saturation" not in rules(layers(*ODD, effect=effect(0.05, ROUNDING, narrow)))
     assert rules(layers(*ODD, effect=effect(0.6, ROUNDING, narrow)), error=1e-4) == []
+    said = replace(facts(layers(*ODD, effect=effect(0.6, ROUNDING, narrow))), closers=("SOFTMAX",))
+    assert findings(said)[1].title.startswith(
+        "what l8 (CONV_2D) writes, which the closing SOFTMAX reads, saturates: "
+    )
 
 
 def test_a_sample_that_set_ranges_alone_is_named_with_its_file() -> None:

@@ -46,8 +46,6 @@ LEAST_DEAD = 0.02
 LEAST_GAIN_DB = 0.5
 """A smaller gain, on a few dozen samples, is chance; `quantize.candidates.MARGIN_DB` is the same."""
 
-_CLOSERS = frozenset({"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "EXP", "TANH", "DEQUANTIZE"})
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -59,6 +57,7 @@ class Facts:
         effort: With which the int8 model was made.
         origins: Where each calibration sample that was used comes from, by its number.
         left_out: The samples that were not used, and why.
+        closers: Opcodes of the functions that close the network, and that are not among the layers.
     """
 
     layers: Sequence[Layer]
@@ -66,6 +65,7 @@ class Facts:
     effort: str
     origins: Mapping[int, str]
     left_out: Sequence[str] = ()
+    closers: Sequence[str] = ()
 
     @property
     def sqnr_db(self) -> float:
@@ -87,6 +87,7 @@ def findings(facts: Facts) -> tuple[Finding, ...]:
     """All that is worth a word, the weightiest first."""
     found = [
         *_large_shares(facts),
+        *_last_layers(facts),
         *_one_sample_ranges(facts),
         *_saturations(facts),
         *_coarse_channels(facts),
@@ -127,6 +128,25 @@ def _large_shares(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def _last_layers(facts: Facts) -> Iterator[Finding]:
+    """What comes behind the last weights, if it causes much: such code need not run on int8."""
+    last = max((layer.number for layer in facts.layers if layer.channels is not None), default=-1)
+    behind = facts.layers[last + 1 :]
+    share = sum(layer.effect.share for layer in behind)
+    if last < 0 or not behind or facts.is_sound or share < LARGE_SHARE:
+        return
+    before = facts.layers[last]
+    where = before.effect.written.name if before.effect.written else before.name
+    names = ", ".join(dict.fromkeys(layer.opcode for layer in behind))
+    yield Finding(
+        "last-layers",
+        f"what comes behind {before.title} causes {percent(share)} of the output error",
+        f"{counted(len(behind), 'layer')} without weights: {names}",
+        f"cut there with --outputs {shlex.quote(where)}, and compute the rest in float on the device",
+        tuple(layer.number for layer in behind),
+    )
+
+
 def _gained(facts: Facts, layer: Layer) -> str:
     gain = decibels(layer.effect.without) - facts.sqnr_db
     if gain < LEAST_GAIN_DB:
@@ -138,13 +158,6 @@ def _why(facts: Facts, layer: Layer) -> tuple[str, str]:
     """Reason and advice for a layer that causes much."""
     cause = layer.effect.local.cause
     more = facts.more_effort()
-    if layer.opcode in _CLOSERS and layer.number == len(facts.layers) - 1:
-        before = facts.layers[layer.number - 1]
-        where = before.effect.written.name if before.effect.written else before.name
-        return (
-            "it is the last layer, and what it answers has too few steps",
-            f"cut before it with --outputs {shlex.quote(where)}, and compute it in float on the device",
-        )
     if cause == "weights" and layer.channels is not None:
         return _weights(layer, layer.channels, more)
     if cause == "clipping":
@@ -178,16 +191,16 @@ def _weights(layer: Layer, channels: Channels, more: str) -> tuple[str, str]:
 def _rounding(layer: Layer, more: str) -> tuple[str, str]:
     written = layer.effect.written
     steps = 256.0 if written is None else bulk_steps(layer)
-    if written is not None and steps <= FEW_STEPS:
-        return (
-            f"99 % of its values lie within {steps:.0f} of the 256 steps, because a few large ones set the range",
-            f"{more}keep the values small in training: a ReLU6 in place of a ReLU, or batch normalization before it",
-        )
     if written is not None and written.uneven >= UNEVEN:
         return (
             f"one of its channels reaches {three_digits(written.uneven)} times as far as half of the others, and one scale "
             "holds for all",
             f"{more}bring its channels to one size in training, with batch normalization for instance",
+        )
+    if written is not None and steps <= FEW_STEPS:
+        return (
+            f"99 % of its values lie within {steps:.0f} of the 256 steps, because a few large ones set the range",
+            f"{more}keep the values small in training: a ReLU6 in place of a ReLU, or batch normalization before it",
         )
     if layer.opcode == INPUT:
         return (
@@ -260,8 +273,8 @@ def _saturations(facts: Facts) -> Iterator[Finding]:
             continue
         if facts.is_sound or layer.effect.share < NOTABLE_SHARE:
             continue
-        reader = facts.layers[layer.number + 1 : layer.number + 2]
-        into = f", which {reader[0].title} reads," if reader and reader[0].opcode in _CLOSERS else ""
+        is_read = layer is facts.layers[-1] and facts.closers
+        into = f", which the closing {' and '.join(facts.closers)} reads," if is_read else ""
         saturation = written.saturation
         yield Finding(
             "saturation",

@@ -138,6 +138,7 @@ class Diagnosis:
         layers: First the inputs, then in the order of execution.
         findings: The weightiest first; empty where there is nothing to mend.
         notes: What the user should know of the model: layers unrolled, operators rewritten.
+        closers: Opcodes of functions that close the network; errors are measured at what they read.
     """
 
     model: str
@@ -150,6 +151,12 @@ class Diagnosis:
     layers: tuple[Layer, ...] = field(repr=False)
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    closers: tuple[str, ...] = ()
+
+    @property
+    def measured_at(self) -> str:
+        """Where the output error is measured, in words."""
+        return f"what the closing {' and '.join(self.closers)} reads" if self.closers else "the outputs"
 
     @property
     def error(self) -> float:
@@ -180,6 +187,7 @@ class Diagnosis:
             "effort": self.effort,
             "recipe": self.recipe,
             "calibration": {"source": self.source, "samples": self.samples, "looked_at": self.looked_at},
+            "measured_at": self.measured_at,
             "output_sqnr_db": _rounded(self.sqnr_db),
             "verdict": self.verdict,
             "notes": list(self.notes),

@@ -23,6 +23,8 @@ def facts(found: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "int8", f"{found.recipe}, effort {found.effort}"
     looked = "all" if found.looked_at == found.samples else str(found.looked_at)
     yield "samples", f"{counted(found.samples, 'sample')} of {found.source}, {looked} of them layer by layer"
+    if found.closers:
+        yield "measured at", f"{found.measured_at}: there errors add up"
     for note in found.notes:
         yield "note", note
     yield "verdict", found.verdict

@@ -58,7 +58,7 @@ def _figures(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Yields word, figure and small print of each tile."""
     worst = max(found.layers, key=lambda layer: layer.effect.share)
     best = max(found.layers, key=found.gain_db)
-    yield "Output SQNR", f"{found.sqnr_db:.1f} dB", "of int8 against float, over all outputs"
+    yield "Output SQNR", f"{found.sqnr_db:.1f} dB", f"of int8 against float, at {found.measured_at}"
     yield "Largest share", percent_of(worst.effect.share), f"of the output error, by {worst.title}"
     if found.gain_db(best) > 0:
         yield "Largest gain", f"{found.gain_db(best):+.1f} dB", f"with {best.title} alone left in float"
