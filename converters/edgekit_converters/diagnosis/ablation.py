@@ -15,6 +15,8 @@ samples and outputs as `score` says:
   by construction, and where the rest of the network is linear in these small errors they are the Shapley values (Shapley
   1953) of the error's power: each layer gets its own power and half of what it shares with every other. A share below
   zero means that the layer takes back error that others made, as a bias correction is meant to.
+
+Decision 0014 has what they say of real networks, and the options that lost.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Leaves out the function that closes a network, so that errors are measured where they add up.
 
 A softmax squeezes an error of one sample to nothing and blows up that of another, so that a few samples decide on the
-error of the probabilities. Measured in front of it, the ranking of the layers of MobileNetV1 0.25 from 8 photos is that
-from 100, and leaving the first of it in float raises the SQNR on other photos by 1.8 dB of 13.3; measured behind it, the
-shares of 32 photos are off by 3 to 8 points, and the first layer so found gains nothing.
+error of the probabilities. On MobileNetV1 0.25 the first four layers by share are the same from 8 photos as from 100 if
+measured in front of it; behind it the shares of 32 photos are off by 3 to 8 points. Decision 0014 has the figures.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from edgekit.console import table
 from edgekit.page.figures import counted
 from edgekit_converters.diagnosis.record import Diagnosis, Layer
+from edgekit_converters.diagnosis.score import decibels
 
 WORST = 8
 """Layers that the table shows where not all are asked for."""
@@ -42,8 +43,6 @@ def layer_table(found: Diagnosis, layers: Sequence[Layer]) -> str:
 
 
 def _row(found: Diagnosis, layer: Layer) -> tuple[object, ...]:
-    from edgekit_converters.diagnosis.score import decibels
-
     effect, written = layer.effect, layer.effect.written
     return (
         layer.name,
