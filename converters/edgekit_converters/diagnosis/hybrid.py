@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -143,8 +143,3 @@ def constant_values(graph: Graph, tensor: Tensor) -> np.ndarray | None:
     zero = np.asarray(quantization.zero_point or 0).reshape(along if len(quantization.zero_point) > 1 else ())
     real: np.ndarray = ((values - zero.astype(np.float64)) * scale).astype(np.float32)
     return real
-
-
-def used(state: State, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those tensors of a state."""
-    return {name: state[name] for name in names}
