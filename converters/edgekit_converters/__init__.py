@@ -1,6 +1,7 @@
 """From a trained model to a calibrated, measured, strictly int8 bundle: what a workstation installs.
 
-``from edgekit_converters import convert`` is the Python face of ``edgekit convert``.
+``from edgekit_converters import convert`` is the Python face of ``edgekit convert``, and ``diagnose`` that of
+``edgekit diagnose``.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgekit_converters.conversion import convert
+    from edgekit_converters.diagnosis.conduct import diagnose
 
-__all__ = ["convert"]
+__all__ = ["convert", "diagnose"]
 
 
 def __getattr__(name: str) -> object:
@@ -19,4 +21,8 @@ def __getattr__(name: str) -> object:
         from edgekit_converters.conversion import convert
 
         return convert
+    if name == "diagnose":
+        from edgekit_converters.diagnosis.conduct import diagnose
+
+        return diagnose
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

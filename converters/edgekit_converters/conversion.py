@@ -177,7 +177,12 @@ class _Data:
     outputs: Mapping[str, tuple[int, ...]]
 
 
-def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
+def open_calibration(request: Request, source: FloatModel, settled: Settled) -> CalibrationSet:
+    """Opens the calibration data as the words about preprocessing say.
+
+    Raises:
+        DataError: They cannot be used, or a word names an input that the model does not have.
+    """
     inputs = tuple(replace(spec, layout=request.layout_of(spec)) for spec in source.inputs)
     unknown = request.names_inputs() - {spec.name for spec in inputs}
     if unknown:
@@ -186,7 +191,13 @@ def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
             hint="its inputs are: " + ", ".join(spec.name for spec in inputs),
         )
     said = {spec.name: request.said(spec) for spec in inputs}
-    calibration = open_set(settled.calibration, inputs, said, samples=request.samples, seed=request.seed)
+    return open_set(settled.calibration, inputs, said, samples=request.samples, seed=request.seed)
+
+
+def _open_data(request: Request, source: FloatModel, settled: Settled) -> _Data:
+    calibration = open_calibration(request, source, settled)
+    inputs = tuple(calibration.inputs)
+    said = {spec.name: request.said(spec) for spec in inputs}
     evaluation = None
     if request.evaluation is not None:
         if source.quantized:

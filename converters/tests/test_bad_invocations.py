@@ -28,6 +28,7 @@ from edgekit_converters.worker import Worker
 
 CONVERT = "convert {shop}/float.tflite --target raspberry-pi-4"
 GOOD = f"{CONVERT} --calibration {{shop}}/good.npy"
+DIAGNOSE = "diagnose {shop}/float.tflite"
 RAW = f"{CONVERT} --calibration {{shop}}/raw.npz"
 
 
@@ -123,6 +124,20 @@ TABLE = [
     Bad("output-is-a-folder", f"{GOOD} -o {{shop}}/empty-folder", r"empty-folder", None),
     Bad("unknown-option", f"{GOOD} --quantise", r"--quantise", None, 2),
     Bad("unknown-command", "convart x", r"convart", None, 2),
+    # diagnose
+    Bad("diagnose-no-model", "diagnose --calibration {shop}/good.npy", r"Missing argument 'MODEL'", None, 2),
+    Bad("diagnose-missing-model", "diagnose nowhere.keras --calibration {shop}/good.npy", r"nowhere\.keras"),
+    Bad("diagnose-no-calibration", DIAGNOSE, r"no calibration data", r"--calibration"),
+    Bad("diagnose-missing-calibration", f"{DIAGNOSE} --calibration nowhere.npz", r"nowhere\.npz"),
+    Bad("diagnose-nan", f"{DIAGNOSE} --calibration {{shop}}/nan.npy", r"(?i)nan.*row 7|row 7.*nan"),
+    Bad("diagnose-nothing-said", f"{DIAGNOSE} --calibration {{shop}}/raw.npz", r"raw uint8", r"--range -1,1"),
+    Bad("diagnose-quantized", "diagnose {shop}/int8.tflite --calibration {shop}/good.npy", r"came quantized", r"float model"),
+    Bad("diagnose-a-bundle", "diagnose {shop}/good.edgekit --calibration {shop}/good.npy", r"(?i)bundle"),
+    Bad("diagnose-for-a-target", f"{DIAGNOSE} --calibration {{shop}}/good.npy --target coral", r"--target", None, 2),
+    Bad("diagnose-over-the-model", f"{DIAGNOSE} --calibration {{shop}}/good.npy --html {{shop}}/float.tflite", r"float\.tflite: it is the model", r"another name"),
+    Bad("diagnose-over-the-samples", f"{DIAGNOSE} --calibration {{shop}}/good.npy --html {{shop}}/good.npy", r"good\.npy: it is the samples", r"another name"),
+    Bad("diagnose-a-page-nowhere", f"{DIAGNOSE} --calibration {{shop}}/good.npy --html no/such/page.html", r"page\.html", r"mkdir"),
+    Bad("diagnose-an-unknown-effort", f"{DIAGNOSE} --calibration {{shop}}/good.npy --effort heroic", r"heroic", None, 2),
     # run and inspect
     Bad("run-without-trust", "run {shop}/good.edgekit x.npy", r"(?i)trust|signed", r"--unsigned"),
     Bad("run-with-a-missing-key", "run {shop}/good.edgekit x.npy --trust key.pem", r"key\.pem: there is no such file", r"path"),
@@ -193,6 +208,7 @@ def _models(folder: Path, peer: Path, float_model: bytes) -> None:
     (folder / "cnn.keras").write_bytes(keras)
     (folder / "cut.keras").write_bytes(keras[: len(keras) // 2])
     (folder / "float.tflite").write_bytes(float_model)
+    (folder / "int8.tflite").write_bytes((peer / "peer.tflite").read_bytes())
     (folder / "cut.tflite").write_bytes(float_model[: len(float_model) // 2])
     (folder / "empty.keras").write_bytes(b"")
     (folder / "notes.txt").write_text("this is not a model, it is a note about one\n")

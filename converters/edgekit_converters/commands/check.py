@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console
+from edgekit_converters.commands.folding import folded
 from edgekit_converters.commands.words import SHAPE
 
 if TYPE_CHECKING:
     from edgekit.errors import EdgekitError
     from edgekit_converters.check import Check, CheckRequest
     from edgekit_converters.page.findings import Finding
-
-MOST_WIDTH = 100
-
 
 _EXAMPLES = """\
 \b
@@ -181,7 +179,7 @@ def _sections(found: Check, show_all: bool) -> Iterator[str]:
 
     rows = list(facts(found))
     width = max(len(word) for word, _ in rows)
-    yield "\n".join(_wrapped(f"{word:<{width}}  ", text) for word, text in rows)
+    yield "\n".join(folded(f"{word:<{width}}  ", text) for word, text in rows)
     if show_all:
         yield _everything(found)
     apart = findings(found)
@@ -198,11 +196,11 @@ def _title(found: Check) -> str:
 def _finding(finding: Finding) -> str:
     rule = f" [{finding.rule}]" if finding.rule else ""
     lines = [
-        _wrapped(f"  {finding.word:<12}  ", finding.title),
-        _wrapped(f"{'why':>14}  ", finding.reason + rule),
+        folded(f"  {finding.word:<12}  ", finding.title),
+        folded(f"{'why':>14}  ", finding.reason + rule),
     ]
     if finding.fix:
-        lines.append(_wrapped(f"{'change':>14}  ", finding.fix))
+        lines.append(folded(f"{'change':>14}  ", finding.fix))
     return "\n".join(lines)
 
 
@@ -217,19 +215,3 @@ def _everything(found: Check) -> str:
         for op, view in zip(found.forecast.ops, found.ops, strict=True)
     ]  # fmt: skip
     return console.table(rows, ("op", "opcode", "layer", "output", "MACs", "runs on", "rule"))
-
-
-def _wrapped(label: str, text: str) -> str:
-    """A label and text beside it, folded to the terminal's width."""
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size((MOST_WIDTH, 24)).columns, MOST_WIDTH)
-    return textwrap.fill(
-        console.printable(text),
-        max(width, len(label) + 30),
-        initial_indent=label,
-        subsequent_indent=" " * len(label),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -9,20 +9,16 @@ import click
 
 from edgekit import console
 from edgekit_converters.commands.sections import SectionedCommand, section
-from edgekit_converters.commands.words import (
-    COLOR,
-    LAYOUT,
-    NUMBERS,
-    RANGE,
-    RESIZER,
-    SHAPE,
-    one_or_by_name,
+from edgekit_converters.commands.shared import (
+    DATA_WORDS,
+    calibration_section,
+    model_section,
+    preprocessing_section,
+    request_words,
 )
 
 if TYPE_CHECKING:
     from edgekit_converters.conversion import Conversion
-
-PER_INPUT = ("range", "mean", "std", "resize", "color", "layout")
 
 HELP = """\
 Turn a trained model into a strictly int8 bundle for a device.
@@ -36,17 +32,9 @@ For instance:
   edgekit convert cats.keras --target raspberry-pi-4 --calibration photos/ --range -1,1 \\
       --evaluation labelled/ --max-drop 1 --labels from-folder -o cats.edgekit
 """
-EPILOG = """\
-\b
-DATA is a folder of images or of .wav files (subfolders are classes), an .npz, .npy or .csv
-(FILE#ARRAY[,LABELS] picks arrays; FILE#INPUT=ARRAY,... where the model has several inputs),
-or a Python function that yields samples, as file.py:function.
-
-Words with [NAME=] hold for every input, or for the one named, and can be said again for another.
-"""
 
 
-@click.command(cls=SectionedCommand, help=HELP, epilog=EPILOG)
+@click.command(cls=SectionedCommand, help=HELP, epilog=DATA_WORDS)
 @click.argument("model", type=click.Path())
 @section(
     "Device and result",
@@ -74,52 +62,7 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
         "--json": {"is_flag": True, "help": "Print one JSON object."},
     },
 )
-@section(
-    "Calibration",
-    {
-        "--calibration": {
-            "metavar": "DATA",
-            "help": "Samples of what the device will see, 100 to 500 of them.",
-        },
-        "--samples": {
-            "type": int,
-            "default": 200,
-            "show_default": True,
-            "help": "The most to use; spread over the set and its classes.",
-        },
-        "--seed": {"type": int, "default": 0, "show_default": True, "help": "Of the choice among them."},
-        "--effort": {
-            "type": click.Choice(["fast", "balanced", "best"]),
-            "default": "balanced",
-            "show_default": True,
-            "help": "fast: minimum and maximum. balanced: tries a few corrections on samples held out, keeps what is "
-            "closest to float. best: tries more, in minutes.",
-        },
-        "--keep-outliers": {
-            "is_flag": True,
-            "help": "Use every sample. Without it, samples whose values lie far outside all others are left "
-            "out and named: one image scaled wrongly would cost all others their precision.",
-        },
-        "--budget": {
-            "type": float,
-            "metavar": "SECONDS",
-            "help": "Then the search opens no other candidate and keeps the best so far.",
-        },
-        "--recipe": {
-            "type": click.Path(),
-            "metavar": "FILE",
-            "help": "Do what an earlier search found: its bundle, or a .json file. No search.",
-        },
-        "--per-tensor-weights": {
-            "is_flag": True,
-            "help": "One scale a tensor for weights, for delegates that know no other. Costs accuracy.",
-        },
-        "--threads": {
-            "type": int,
-            "help": "Interpreters side by side. Default: one a core. Changes no result.",
-        },
-    },
-)
+@calibration_section
 @section(
     "Accuracy",
     {
@@ -139,68 +82,8 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
         },
     },
 )
-@section(
-    "Preprocessing, which the device will repeat",
-    {
-        "--range": {
-            "type": RANGE,
-            "multiple": True,
-            "help": "What 0..255 of images, or the span of int16 sound, becomes: -1,1 or 0,1 for most models.",
-        },
-        "--mean": {
-            "type": NUMBERS,
-            "multiple": True,
-            "help": "Subtracted after --range; one number, or one a channel.",
-        },
-        "--std": {
-            "type": NUMBERS,
-            "multiple": True,
-            "help": "Divided by after --mean; one number, or one a channel.",
-        },
-        "--resize": {
-            "type": RESIZER,
-            "multiple": True,
-            "help": "Stretch images of another size: nearest, bilinear, bicubic or lanczos.",
-        },
-        "--color": {
-            "type": COLOR,
-            "multiple": True,
-            "help": "The channel order that the model wants: RGB, BGR or GRAY.",
-        },
-        "--preprocessed": {"is_flag": True, "help": "The data are model input already."},
-        "--layout": {
-            "type": LAYOUT,
-            "multiple": True,
-            "help": "Where the channels of image inputs are. Default: as the shape tells.",
-        },
-    },
-)
-@section(
-    "Model",
-    {
-        "--outputs": {
-            "metavar": "NAME,...",
-            "help": "Cut the graph there: before an ArgMax or an NMS head, for instance.",
-        },
-        "--input-shape": {
-            "type": SHAPE,
-            "multiple": True,
-            "help": "The shape of an input with open dimensions.",
-        },
-        "--saved-model-signature": {
-            "metavar": "NAME",
-            "help": "Which signature, where a SavedModel has several.",
-        },
-        "--custom-objects": {
-            "metavar": "FILE.py|MODULE",
-            "help": "Python with the custom layers and functions of a Keras model.",
-        },
-        "--trust-model-code": {
-            "is_flag": True,
-            "help": "Run code that is stored in the model file (Lambda layers).",
-        },
-    },
-)
+@preprocessing_section
+@model_section
 @section(
     "What the bundle says of itself",
     {
@@ -242,10 +125,7 @@ def convert(model: str, **words: Any) -> None:
     words |= {"target": find_device(words["target"], folders).name, "device_dirs": folders}
     as_json = words.pop("json")
     words["output"] = output = Path(words["output"] or default_output(model))
-    words["outputs"] = tuple(words["outputs"].split(",")) if words["outputs"] is not None else ()
-    words["input_shapes"] = one_or_by_name("input-shape", words.pop("input_shape")) or {}
-    words |= {word: one_or_by_name(word, words[word]) for word in PER_INPUT}
-    conversion = run(Request(model=model, **words), Progress(console.status, console.progress))
+    conversion = run(Request(model=model, **request_words(words)), Progress(console.status, console.progress))
     if as_json:
         console.print_json(_as_json(conversion, output))
     else:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit_converters.quantize.recipe import Recipe
-from edgekit_converters.runner import Runner
 
 HELD_OUT_EVERY = 5
 """Every fifth sample judges, the others fit."""
@@ -22,10 +21,8 @@ MOST_SAMPLES = 160
 MEMORY_BYTES = 128 << 20
 """The most that kept model inputs and outputs may take."""
 
-MOST_DB = 60.0
-"""Of one sample: an output that is right to a thousandth is right, and a silent one says nothing."""
-
 Inputs = Mapping[str, np.ndarray]
+"""Of the float model, by name: float32, batch 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +38,6 @@ class Base:
     recipe: Recipe
     float_model: bytes
     int8_model: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FittingSample:
-    """One calibration sample that corrections are fitted or judged on.
-
-    Attributes:
-        inputs: Model inputs by name, float32, batch 1.
-        outputs: What the float model answers, where the sample judges.
-    """
-
-    inputs: Inputs
-    outputs: Inputs | None = None
 
 
 def judges(index: int) -> bool:
@@ -93,42 +77,3 @@ class Choice:
     trials: tuple[Trial, ...] = ()
     held_out: int = 0
     stopped: bool = False
-
-
-def stored(int8_model: bytes, samples: Sequence[FittingSample]) -> list[tuple[Inputs, Inputs]]:
-    """For each sample the float inputs, and what an int8 model is fed for them."""
-    ports = Runner(int8_model).inputs
-    return [
-        (sample.inputs, {port.name: port.store(sample.inputs[port.name]) for port in ports})
-        for sample in samples
-    ]
-
-
-def sqnr_db(int8_model: bytes, samples: Sequence[FittingSample], *, threads: int) -> np.ndarray:
-    """Signal-to-quantization-noise ratio of all outputs together, sample by sample.
-
-    Each output counts alike, whatever its size: its noise is taken relative to its own power. The mean over samples of
-    decibels, unlike that of powers, is not ruled by the few samples that the model is surest or least sure of.
-
-    Args:
-        int8_model: The flatbuffer.
-        samples: That judge.
-        threads: Of the interpreter.
-
-    Returns:
-        float64 [samples], in dB, within -MOST_DB..MOST_DB.
-    """
-    runner = Runner(int8_model, threads=threads)
-    ratios = []
-    for sample in samples:
-        assert sample.outputs is not None
-        answers = runner.run_real(sample.inputs)
-        noise = [_noise(answers[name], expected) for name, expected in sample.outputs.items()]
-        ratios.append(np.mean(noise))
-    return np.asarray(np.clip(-10 * np.log10(np.maximum(ratios, 1e-30)), -MOST_DB, MOST_DB))
-
-
-def _noise(answer: np.ndarray, expected: np.ndarray) -> float:
-    power = float(np.square(expected, dtype=np.float64).sum())
-    error = float(np.square(answer - expected, dtype=np.float64).sum())
-    return error / max(power, 1e-30)

@@ -17,13 +17,11 @@ from edgekit_converters.layers import SAMPLES as LAYER_SAMPLES
 from edgekit_converters.layers import LayerError, layer_errors
 from edgekit_converters.progress import Progress
 from edgekit_converters.quantize.candidates import (
-    HELD_OUT_EVERY,
     MEMORY_BYTES,
     MOST_SAMPLES,
     Base,
     Choice,
-    FittingSample,
-    judges,
+    Inputs,
 )
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
 from edgekit_converters.quantize.equalize import equalize_weights
@@ -166,7 +164,7 @@ def _bases(
     float_model: bytes,
     observation: Observation,
     samples: Samples,
-    fitting: list[FittingSample],
+    fitting: list[Inputs],
     settings: Settings,
     worker: Worker,
     progress: Progress,
@@ -179,7 +177,7 @@ def _bases(
             yield _base(float_model, observation, replace(start, ranges=method), worker)
     if equalized or (settings.recipe is None and not start.per_channel and fitting):
         # Channels of unlike weights matter where they share one scale; ranges are then those of the rescaled model.
-        twin = equalize_weights(float_model, channel_spans(float_model, [each.inputs for each in fitting]))
+        twin = equalize_weights(float_model, channel_spans(float_model, fitting))
         observed = _observe(twin, samples, settings, progress)
         yield _base(twin, observed, start.corrected(EQUALIZE_WEIGHTS), worker)
 
@@ -204,15 +202,9 @@ def keep_quantized(model: bytes) -> Int8Model:
     return Int8Model(model=model, audit=verdict, exceptions=verdict.exceptions)
 
 
-def fitting_samples(float_model: bytes, samples: Samples) -> list[FittingSample]:
+def fitting_samples(float_model: bytes, samples: Samples) -> list[Inputs]:
     """Takes up to MOST_SAMPLES, evenly spread, and no more than fit into MEMORY_BYTES."""
-    exact = Runner(float_model)
-    size = sum(4 * math.prod(port.shape) for port in exact.inputs)
-    size += sum(4 * math.prod(port.shape) for port in exact.outputs) // HELD_OUT_EVERY
+    size = sum(4 * math.prod(port.shape) for port in Runner(float_model).inputs)
     count = min(len(samples), MOST_SAMPLES, max(1, MEMORY_BYTES // max(size, 1)))
     wanted = {index * len(samples) // count for index in range(count)}
-    taken: list[FittingSample] = []
-    for inputs in (inputs for row, inputs in enumerate(samples) if row in wanted):
-        outputs = exact.run(inputs) if judges(len(taken)) else None
-        taken.append(FittingSample(inputs, outputs))
-    return taken
+    return [inputs for row, inputs in enumerate(samples) if row in wanted]

@@ -18,18 +18,18 @@ from edgekit_converters.quantize.candidates import (
     LEAST_SAMPLES,
     Base,
     Choice,
-    FittingSample,
+    Inputs,
     Trial,
     judges,
-    sqnr_db,
-    stored,
 )
 from edgekit_converters.quantize.equalize import equalize_activations
+from edgekit_converters.quantize.judge import Judge
 from edgekit_converters.quantize.recipe import BIAS, DEAD_CHANNELS, EQUALIZE, REFIT, ROUND, Recipe
 from edgekit_converters.quantize.reconstruct import Method, reconstruct
 from edgekit_converters.quantize.rounding import DAMPING
 from edgekit_converters.quantize.spans import channel_spans, int8_ranges
 from edgekit_converters.quantize.spare import use_dead_channels
+from edgekit_converters.runner import Runner
 
 MARGIN_DB = 0.1
 STANDARD_ERRORS = 2.0
@@ -61,7 +61,7 @@ class Made:
     float_model: bytes
 
 
-def make(base: Base, recipe: Recipe, samples: Sequence[FittingSample], *, threads: int) -> Made:
+def make(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: int) -> Made:
     """Applies the corrections of a recipe.
 
     Args:
@@ -72,17 +72,18 @@ def make(base: Base, recipe: Recipe, samples: Sequence[FittingSample], *, thread
     """
     float_model, done = base.float_model, set(recipe.corrections)
     if done & {EQUALIZE, DEAD_CHANNELS}:
-        ranges, inputs = int8_ranges(base.int8_model), [sample.inputs for sample in samples]
+        ranges = int8_ranges(base.int8_model)
         if EQUALIZE in done:
-            float_model = equalize_activations(float_model, channel_spans(float_model, inputs), ranges)
+            float_model = equalize_activations(float_model, channel_spans(float_model, samples), ranges)
         if DEAD_CHANNELS in done:
-            float_model, _ = use_dead_channels(float_model, channel_spans(float_model, inputs), ranges)
+            float_model, _ = use_dead_channels(float_model, channel_spans(float_model, samples), ranges)
     ridge = recipe.refit_ridge
     rounding = "refitted" if ridge is not None else "compensated" if ROUND in done else "nearest"
     method = Method(rounding, DAMPING if ridge is None else ridge, bias=BIAS in done)
     if rounding == "nearest" and not method.bias and float_model is base.float_model:
         return Made(base.int8_model, float_model)
-    pairs = stored(base.int8_model, samples)
+    ports = Runner(base.int8_model).inputs
+    pairs = [(inputs, {port.name: port.store(inputs[port.name]) for port in ports}) for inputs in samples]
     return Made(reconstruct(float_model, base.int8_model, pairs, method, threads=threads), float_model)
 
 
@@ -124,7 +125,7 @@ class _Measured:
 
 def search(
     bases: Sequence[Base],
-    samples: Sequence[FittingSample],
+    samples: Sequence[Inputs],
     budget: Budget,
     tell: Callable[[str], None],
     *,
@@ -145,7 +146,7 @@ def search(
     plain = bases[0]
     if len(samples) < LEAST_SAMPLES or plain.recipe.effort not in CANDIDATES:
         return Choice(plain.int8_model, plain.float_model, plain.recipe)
-    race = _Race(samples, budget, tell, threads)
+    race = _Race(plain, samples, budget, tell, threads)
     kept = race.run(None, [(plain, plain.recipe)])
     first, *others = CANDIDATES[plain.recipe.effort]
     kept = race.run(kept, [(base, base.recipe.corrected(*first)) for base in bases])
@@ -158,7 +159,7 @@ def search(
         made.float_model,
         kept.recipe,
         tuple(race.trials),
-        held_out=len(race.judging),
+        held_out=len(race.judge),
         stopped=race.stopped,
     )
 
@@ -167,10 +168,16 @@ class _Race:
     """Candidates against each other, on the same samples."""
 
     def __init__(
-        self, samples: Sequence[FittingSample], budget: Budget, tell: Callable[[str], None], threads: int
+        self,
+        plain: Base,
+        samples: Sequence[Inputs],
+        budget: Budget,
+        tell: Callable[[str], None],
+        threads: int,
     ) -> None:
         self.fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
-        self.judging = [sample for index, sample in enumerate(samples) if judges(index)]
+        judging = [sample for index, sample in enumerate(samples) if judges(index)]
+        self.judge = Judge(plain.float_model, plain.int8_model, judging, threads)
         self.trials: list[Trial] = []
         self.stopped = False
         self._budget, self._tell, self._threads = budget, tell, threads
@@ -190,11 +197,10 @@ class _Race:
     def _measure(self, base: Base, recipe: Recipe) -> _Measured:
         self._tell(f"trying {recipe}")
         made = make(base, recipe, self.fitting, threads=self._threads)
-        ratios = sqnr_db(made.int8_model, self.judging, threads=self._threads)
-        return _Measured(base, recipe, made, ratios)
+        return _Measured(base, recipe, made, self.judge.sqnr_db(made.int8_model))
 
 
-def repeat(base: Base, recipe: Recipe, samples: Sequence[FittingSample], *, threads: int) -> Choice:
+def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: int) -> Choice:
     """Does what a recipe says, without a search.
 
     Args:

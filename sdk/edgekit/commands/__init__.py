@@ -22,6 +22,7 @@ GROUP = "edgekit.commands"
 # The order of `edgekit --help` and its lines, so that showing them imports no command.
 SUMMARIES: Mapping[str, str] = {
     "convert": "Turn a trained model into a strictly int8 bundle for a device.",
+    "diagnose": "Tell which layers of a model lose what in int8, why, and what would help.",
     "check": "Tell where each operator of a model would run on a device, why, and what to change.",
     "targets": "List the devices, or show one with its sources and install lines.",
     "inspect": "Show what a .tflite model or a bundle holds, and audit it.",
