@@ -24,7 +24,7 @@ from edgekit_converters.request import Request
 
 KEYS = {
     "bundle", "sha256", "bytes", "name", "kind", "targets", "notes", "sizes", "strictly_int8", "operators", "recipe",
-    "trials", "calibration", "accuracy", "layers", "forecast", "compiled",
+    "trials", "calibration", "left_out", "accuracy", "layers", "forecast", "compiled",
 }  # fmt: skip
 
 
@@ -137,13 +137,19 @@ def test_json_is_one_object_on_stdout(folder: Path, tmp_path: Path) -> None:
 
 
 def test_broken_contract_is_exit_3_with_the_report(folder: Path, tmp_path: Path) -> None:
-    """Two of the calibration photos are a hundred times too bright: minimum and maximum are useless then."""
+    """Two of the calibration photos are a hundred times too bright, and are kept: minimum and maximum are useless then."""
     with np.load(folder / "shapes.npz") as file:
         photos = file["photo"][:40].copy()
     photos[[3, 17]] *= 100
     np.save(tmp_path / "poisoned.npy", photos)
     words = words_for(
-        folder, "--json", "--evaluation", f"{folder / 'shapes.npz'}#photo,labels", "--max-drop", 2
+        folder,
+        "--json",
+        "--evaluation",
+        f"{folder / 'shapes.npz'}#photo,labels",
+        "--max-drop",
+        2,
+        "--keep-outliers",
     )
     words[words.index("--calibration") + 1] = "poisoned.npy"
     done = edgekit(*words, cwd=tmp_path)

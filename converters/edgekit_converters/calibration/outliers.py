@@ -1,19 +1,21 @@
 """Which calibration samples lie so far outside the others that they must not set ranges.
 
 One sample that was scaled wrongly, or holds a few broken readings, stretches min-max ranges until all the others share a
-handful of int8 values. Judged is the largest magnitude of each tensor in each sample, in octaves (log2): gains and
-activations spread by factors, and 0.1 beside 1 is as far as 10. A sample is outlying in a tensor if it
+handful of int8 values. Judged is how far each tensor reaches in each sample, below 0, above it, and at either end, in
+octaves (log2): gains and activations spread by factors, and 0.1 beside 1 is as far as 10. A sample is outlying in a
+tensor if one of these
 
 - exceeds the median over samples by more than SPREADS robust standard deviations, from the median absolute deviation
   (Leys et al. 2013, "Detecting outliers: do not use standard deviation around the mean, use absolute deviation
   around the median"; Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers"): neither moves with a few outliers;
+- and exceeds what four of five samples reach at either end: what does not costs no precision;
 - and stands apart: between it and the rest there is a gap, which is wide by itself and wide beside the spread of the
   rest. Data with a heavy tail or two modes (lying beside walking, silence beside speech) exceed any multiple of the
   deviation, but without such a gap.
 
 Inputs are judged first. A tensor behind them is judged by what it exceeds beyond its sample's own inputs, as networks of
 convolutions and RELUs pass a gain on; and several must agree, as single tensors have whims. Functions with a fixed range
-(softmax) are not judged: they cannot stretch theirs. decisions/0012 has the measurements behind the constants.
+(softmax) are not judged: they cannot stretch theirs. Decision 0013 has the measurements behind the constants.
 """
 
 from __future__ import annotations
@@ -62,9 +64,9 @@ class Outlier:
     Attributes:
         row: Of the observation.
         tensor: Its name.
-        value: Largest magnitude that the sample has there.
-        limit: The largest that would not be outlying.
-        others: The largest magnitude of the samples that are not.
+        value: How far from 0 the sample reaches there, below it or above.
+        limit: How far would not be outlying.
+        others: How far the samples that are not outlying reach.
     """
 
     row: int
@@ -127,27 +129,33 @@ def outlying(observation: Observation, bounded: Collection[str] = ()) -> tuple[O
         return ()
     names = [observation.tensors[column] for column in judged]
     fed = np.array([name in observation.fed for name in names])
-    reached = np.maximum(-observation.low, observation.high)[:, judged].astype(np.float64)
-    octaves = np.log2(reached, out=np.full_like(reached, -np.inf), where=reached > 0)
-    gains = _gains(octaves[:, fed])
-    octaves[:, ~fed] -= gains[:, None]
-    ends = [
-        _end_of_rest(column, INPUT_GAP if own else INNER_GAP)
-        for column, own in zip(octaves.T, fed, strict=True)
-    ]
-    limits, others = np.array(ends).T
-    beyond = octaves > limits
-    agreeing = (beyond & ~fed).sum(axis=1) >= max(1.0, AGREEING * (~fed).sum())
+    below, above = -observation.low[:, judged], observation.high[:, judged]
+    ends = np.stack([below, above, np.maximum(below, above)]).astype(np.float64)
+    octaves = _octaves(ends)  # [3, samples, tensors]
+    magnitudes = octaves[2].copy()
+    gains = _gains(magnitudes[:, fed])
+    octaves[:, :, ~fed] -= gains[:, None]
+    limits, others = _ends_of_rest(octaves, np.where(fed, INPUT_GAP, INNER_GAP))
+    usual = np.quantile(magnitudes, 1 - LARGEST_GROUP, axis=0, method="higher")
+    beyond = (octaves > limits[:, None]) & (_octaves(ends) > usual)
+    agreeing = (beyond.any(axis=0) & ~fed).sum(axis=1) >= max(1.0, AGREEING * (~fed).sum())
     beyond &= fed | agreeing[:, None]
     result = []
-    for row in np.flatnonzero(beyond.any(axis=1)):
+    for row in np.flatnonzero(beyond.any(axis=(0, 2))):
         # What is seen at an input is named there: it is what the user gave.
-        seen = beyond[row] & fed if (beyond[row] & fed).any() else beyond[row]
-        worst = int(np.where(seen, octaves[row] - limits, -np.inf).argmax())
+        seen = beyond[:, row] & fed if (beyond[:, row] & fed).any() else beyond[:, row]
+        excess = np.where(seen, octaves[:, row] - np.where(seen, limits, 0), -np.inf)
+        end, worst = np.unravel_index(int(excess.argmax()), excess.shape)
         gain = 0.0 if fed[worst] else float(gains[row])
-        limit, usual = float(2 ** (limits[worst] + gain)), float(2 ** (others[worst] + gain))
-        result.append(Outlier(int(row), names[worst], float(reached[row, worst]), limit, usual))
+        limit, rest = (float(2 ** (level[end, worst] + gain)) for level in (limits, others))
+        result.append(Outlier(int(row), names[worst], float(ends[end, row, worst]), limit, rest))
     return tuple(result)
+
+
+def _octaves(reached: np.ndarray) -> np.ndarray:
+    """log2; -inf where an end of a tensor does not lie beyond 0."""
+    octaves: np.ndarray = np.log2(reached, out=np.full_like(reached, -np.inf), where=reached > 0)
+    return octaves
 
 
 def _gains(inputs: np.ndarray) -> np.ndarray:
@@ -160,10 +168,17 @@ def _gains(inputs: np.ndarray) -> np.ndarray:
     return gains
 
 
+def _ends_of_rest(octaves: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[3, tensors] twice: the limits, and the most that the samples within them reach."""
+    pairs = [[_end_of_rest(column, gap) for column, gap in zip(end.T, gaps, strict=True)] for end in octaves]
+    limits, others = np.moveaxis(np.array(pairs, np.float64), -1, 0)
+    return limits, others
+
+
 def _end_of_rest(octaves: np.ndarray, least_gap: float) -> tuple[float, float]:
     """Where the samples end from which others stand apart.
 
-    Samples in which the tensor is 0 throughout (-inf) are not counted: a feature that is seldom seen is not broken.
+    Samples that do not reach beyond 0 at that end (-inf) are not counted: a feature that is seldom seen is not broken.
 
     Returns:
         The limit, and the most that the samples within reach; infinity twice where none stands apart.
