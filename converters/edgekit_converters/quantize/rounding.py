@@ -66,16 +66,16 @@ class Equations:
     def outputs(self, rows: np.ndarray) -> np.ndarray:
         """[positions, outputs] of those weights, without a bias."""
         if self.depthwise:
-            result: np.ndarray = np.einsum("pio,oi->po", self.inputs, rows.astype(np.float32))
-            return result
+            answers = [self.inputs[:, tap] * rows[:, tap].astype(np.float32) for tap in range(rows.shape[1])]
+            return np.asarray(sum(answers))
         return np.asarray(self.inputs @ rows.T.astype(np.float32))
 
     def correlations(self, targets: np.ndarray) -> np.ndarray:
         """[outputs, inputs]: how targets go with inputs."""
         centred = targets - targets.mean(axis=0)
         if self.depthwise:
-            result: np.ndarray = np.einsum("po,pio->oi", centred, self.inputs) / len(self.inputs)
-            return result
+            taps = [(centred * self.inputs[:, tap]).mean(axis=0) for tap in range(self.inputs.shape[1])]
+            return np.stack(taps, axis=1)
         return np.asarray(centred.T @ self.inputs / len(self.inputs))
 
     def bias(self, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:

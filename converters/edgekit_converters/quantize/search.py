@@ -35,7 +35,7 @@ MARGIN_DB = 0.1
 STANDARD_ERRORS = 2.0
 """By how much a candidate must win over a plainer one: a gain below either, on a few dozen samples, is chance."""
 
-ENOUGH = 64
+ENOUGH = 128
 """With so many samples to fit on, the model that was judged is the one that is kept; with fewer, its corrections are fitted
 once more on all samples, those that judged among them."""
 
