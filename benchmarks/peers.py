@@ -1,10 +1,9 @@
-"""The peers beside edgekit: each turns a trained model and the same samples into an int8 .tflite, in a process of its own."""
+"""The peers beside edgekit: a trained model and the same samples to an int8 .tflite, each in a process of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,51 +13,43 @@ from commands import output_of, quiet_environment
 AEQ = "ai-edge-quantizer==0.10.0"
 AEQ_RANGES = {"average": "AEQ", "min-max": "AEQ min-max", "octav": "AEQ OCTAV"}
 TFLITE_CONVERTER = "TFLiteConverter"
+FLOAT = "float"
 
 
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """Where the peers are installed.
-
-    Attributes:
-        aeq: The interpreter that has ai-edge-quantizer; None leaves its rows out. (TFLiteConverter comes with
-            edgekit.)
-    """
-
-    aeq: Path | None
-
-
-def installed(folder: Path) -> Peers:
-    """Makes, or finds again, a virtual environment for the peer that edgekit does not bring along."""
+def made(folder: Path) -> Path:
+    """Makes, or finds again, the virtual environment of ai-edge-quantizer, and returns its interpreter."""
     venv = folder / "aeq"
     python = venv / "bin" / "python"
     if not (venv / "installed").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         output_of([sys.executable, "-m", "venv", "--clear", venv], folder)
         output_of([python, "-m", "pip", "install", "--quiet", AEQ], folder)
         (venv / "installed").touch()
-    return Peers(python)
+    return python
 
 
 def converted(
-    case: Case, samples: np.ndarray, work: Path, peers: Peers, weights: str = "channel"
+    case: Case, samples: np.ndarray, work: Path, aeq: Path | None, weights: str = "channel"
 ) -> dict[str, bytes]:
-    """Every peer's model, and the float one that they share as ``float``.
+    """Every peer's model, and the float one that they share as FLOAT.
 
     Args:
         case: What is converted.
         samples: Float model inputs, shape (n, ...), which calibrate.
         work: A folder to write to.
-        peers: Where they are.
+        aeq: The interpreter that has ai-edge-quantizer; None leaves it out. (TFLiteConverter comes with edgekit.)
         weights: ``channel``, or ``tensor`` for one scale a weight tensor.
     """
     np.save(work / "samples.npy", samples)
     minimal = HERE / "tfliteconverter.py"
     output_of([sys.executable, minimal, case.loader, case.model, "samples.npy", ".", weights], work)
-    models = {name: (work / f"{name}.tflite").read_bytes() for name in ("float", "int8")}
-    models[TFLITE_CONVERTER] = models.pop("int8")
-    if peers.aeq is not None:
+    models = {
+        FLOAT: (work / "float.tflite").read_bytes(),
+        TFLITE_CONVERTER: (work / "int8.tflite").read_bytes(),
+    }
+    if aeq is not None:
         for ranges, title in AEQ_RANGES.items():
-            model = _by_aeq(peers.aeq, ranges, weights, work)
+            model = _by_aeq(aeq, ranges, weights, work)
             if model is not None:
                 models[title] = model
     return models

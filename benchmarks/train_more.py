@@ -96,7 +96,7 @@ def har_spectra() -> keras.Model:
 
 
 def autoencoder(size: int, code: int = 16) -> keras.Model:
-    """The anomaly detector of MLPerf Tiny (Banbury et al. 2021): dense layers with batch norm down to a small code and back."""
+    """The anomaly detector of MLPerf Tiny (Banbury et al. 2021): dense, batch norm, down to a small code and back."""
     values = layers.Input((size,))
     x = values
     for width in (128, 128, code, 128, 128):
