@@ -58,5 +58,6 @@ def _print_rows(case: Case, clean: dict[str, bytes], broken: dict[str, bytes]) -
 
 
 def names(said: list[str], rows: tuple[int, ...]) -> bool:
-    """Whether each row's number stands in a line of its own."""
-    return all(any(re.search(rf"\b{row}\b", line) for line in said) for row in rows)
+    """Whether each row stands before the colon of a line, where edgekit says which sample it left out."""
+    origins = [line.split(":")[0] for line in said]
+    return all(any(re.search(rf"\b{row}\b", origin) for origin in origins) for row in rows)
