@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cases
 import numpy as np
-import peers
 from cases import Case
 from commands import Converted, edgekit_convert
+from peers import Peers, converted
 
 OURS = "edgekit "  # before the effort
 
@@ -22,14 +22,14 @@ class Bench:
     Attributes:
         data: The data folder of benchmarks/README.md.
         cache: Where trained networks are left for the next run; one folder a case.
-        aeq: The interpreter that has ai-edge-quantizer, or None.
+        peers: Where they are installed.
         efforts: Of edgekit.
         draws: How often part `sizes` draws its samples.
     """
 
     data: Path
     cache: Path
-    aeq: Path | None
+    peers: Peers
     efforts: tuple[str, ...]
     draws: int
 
@@ -53,7 +53,7 @@ class Models:
 
 def everyone(bench: Bench, case: Case, samples: np.ndarray, work: Path, weights: str = "channel") -> Models:
     """Converts with every peer, then with every effort of edgekit, all on the same float samples (n, ...)."""
-    models = peers.converted(case, samples, work, bench.aeq, weights)
+    models = converted(case, samples, work, bench.peers, weights)
     words = ("--per-tensor-weights",) if weights == "tensor" else ()
     ours = {effort: edgekit(case, samples, work, effort, *words) for effort in bench.efforts}
     return Models(models | {OURS + effort: each.model for effort, each in ours.items()}, ours)

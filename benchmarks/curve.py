@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import peers
 from bench import Bench, edgekit
 from cases import Case
-from peers import TFLITE_CONVERTER
+from peers import TFLITE_CONVERTER, Peers, converted
 from scoreboard import bar, span
 from scoring import paired
 from yardstick import judge
@@ -58,7 +57,7 @@ def _points(bench: Bench, case: Case, name: str, size: int) -> dict[str, Point]:
         # A smaller draw is a part of each greater one of the same seed.
         samples = case.pool_inputs[np.random.default_rng(seed).permutation(len(case.pool_inputs))[:size]]
         work = bench.work(name)
-        models = peers.converted(case, samples, work, aeq=None)
+        models = converted(case, samples, work, Peers())
         models[OURS] = edgekit(case, samples, work, EFFORT).model
         judged = judge(case, {how: models[how] for how in rights})
         for how, each in judged.items():

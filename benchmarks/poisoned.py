@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-import peers
 from bench import OURS, Bench, edgekit
 from cases import Case
-from peers import FLOAT
+from peers import FLOAT, converted
 from scoreboard import bar, span
 from yardstick import judge, lead
 
@@ -31,13 +30,13 @@ def _one(bench: Bench, name: str, count: int, rows: tuple[int, ...]) -> None:
     broken[list(rows)] *= FACTOR
     models = {}
     for state, samples in (("clean", clean), ("poisoned", broken)):
-        models[state] = peers.converted(case, samples, work, bench.aeq)
-        ours = {effort: edgekit(case, samples, work, effort) for effort in EFFORTS if effort in bench.efforts}
-        models[state] |= {OURS + effort: converted.model for effort, converted in ours.items()}
+        models[state] = converted(case, samples, work, bench.peers)
+        ours = {each: edgekit(case, samples, work, each) for each in EFFORTS if each in bench.efforts}
+        models[state] |= {OURS + effort: each.model for effort, each in ours.items()}
     print(f"\n{case.title}: {len(rows)} of {count} calibration samples times {FACTOR}")
     changes = _print_rows(case, models["clean"], models["poisoned"])
-    for effort, converted in ours.items():
-        said = converted.report["calibration"]["left_out"]
+    for effort, each in ours.items():
+        said = each.report["calibration"]["left_out"]
         print(f"edgekit {effort} left out: {'; '.join(said) or 'nothing'}")
         change = changes[OURS + effort]
         bar(f"{effort}: at most {MOST_PP:g} point below clean", change >= -MOST_PP)

@@ -1,12 +1,12 @@
 """int8 beside float and beside every peer: the same data, the same seeds, one run.
 
-    python benchmarks/quantization.py --data FOLDER --cache FOLDER (--aeq PYTHON | --make-venvs FOLDER) [--only NAME,...]
+    python benchmarks/quantization.py --data FOLDER --cache FOLDER --make-venvs FOLDER [--only NAME,...]
 
 The parts, each a name for --only:
 
     mobilenet   MobileNetV1 0.25 on 400 photos, calibrated on 100
     per-tensor  the same with one scale a weight tensor
-    networks    eleven more; a network's own name in --only picks it alone
+    networks    twelve more; a network's own name in --only picks it alone
     poisoned    a few calibration samples a hundredfold too large
     sizes       20 to 200 calibration samples
 
@@ -14,10 +14,10 @@ A whole run takes most of an hour on two cores; networks of our own are trained 
 rows are scored by scoring.py, which shares no code with edgekit, on XNNPACK. `convert_cost.py` has what the efforts
 cost beside TFLiteConverter on a larger network, `accuracy.py` whether edgekit reports what scoring.py finds.
 
-The peers are those that pip installs and that end in an int8 .tflite: TFLiteConverter, and ai-edge-quantizer in three
-ways (aeq.py). ONNX Runtime's static quantization is not among them: it ends in an .onnx of float operators
-between QuantizeLinear and DequantizeLinear, which runs on other kernels than these, and whose conversion to .tflite gives
-no int8 operators.
+The peers are those that pip installs and that end in an int8 .tflite: TFLiteConverter, ai-edge-quantizer in three ways
+(aeq.py), and where the model is one of Keras 2 model-compression-toolkit (mct.py). ONNX Runtime's static
+quantization is not among them: it ends in an .onnx of QuantizeLinear and DequantizeLinear pairs, which runs on ONNX
+Runtime's kernels alone, so a row of it would compare kernels as much as quantizers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from bench import OURS, Bench, everyone
 from cases import Case
 from curve import curve
-from peers import FLOAT, made
+from peers import FLOAT, Peers, made
 from poisoned import poisoned
 from scoreboard import bar, best_peer, shown
 from yardstick import Judged, agreement, lead
@@ -95,9 +95,11 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--cache", type=Path, required=True, metavar="FOLDER")
-    peer = parser.add_mutually_exclusive_group(required=True)
-    peer.add_argument("--aeq", type=Path, metavar="PYTHON", help="the interpreter that has ai-edge-quantizer")
-    peer.add_argument("--make-venvs", type=Path, metavar="FOLDER", help="install ai-edge-quantizer there")
+    parser.add_argument("--aeq", type=Path, metavar="PYTHON", help="which has ai-edge-quantizer")
+    parser.add_argument("--mct", type=Path, metavar="PYTHON", help="which has model-compression-toolkit")
+    parser.add_argument(
+        "--make-venvs", type=Path, metavar="FOLDER", help="install both there, unless they are, and use them"
+    )
     parser.add_argument("--only", default="", metavar="NAME,...")
     parser.add_argument("--efforts", default="fast,balanced,best", metavar="NAME,...")
     parser.add_argument("--draws", type=int, default=3, metavar="N", help="of the samples, in `sizes`")
@@ -107,10 +109,12 @@ def main() -> None:
         wanted |= set(NETWORKS)
     if unknown := wanted - set(PARTS) - {"networks"}:
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    # Not resolved: a virtual environment's interpreter is a link.
+    given = Peers(*(each and each.absolute() for each in (words.aeq, words.mct)))
     bench = Bench(
         data=words.data.resolve(),
         cache=words.cache.resolve(),
-        aeq=words.aeq.absolute() if words.aeq else made(words.make_venvs.resolve()),
+        peers=made(words.make_venvs.resolve()) if words.make_venvs else given,
         efforts=tuple(words.efforts.split(",")),
         draws=words.draws,
     )
