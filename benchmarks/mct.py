@@ -23,6 +23,11 @@ import tensorflow as tf
 BATCH = 20
 
 
+def _input_layer(optional: bool = False, **words: object) -> tf.keras.layers.InputLayer:
+    """Newer releases of Keras 2 write a word that this one does not know."""
+    return tf.keras.layers.InputLayer(**words)
+
+
 def main(model: str, samples: str, out: str) -> None:
     rows = np.load(samples)
 
@@ -30,7 +35,7 @@ def main(model: str, samples: str, out: str) -> None:
         for start in range(0, len(rows), BATCH):
             yield [rows[start : start + BATCH]]
 
-    loaded = tf.keras.models.load_model(model, compile=False)
+    loaded = tf.keras.models.load_model(model, {"InputLayer": _input_layer}, compile=False)
     quantized, _ = mct.ptq.keras_post_training_quantization(loaded, batches)
     exporter = mct.exporter
     exporter.keras_export_model(

@@ -28,19 +28,22 @@ def _one(bench: Bench, name: str, count: int, rows: tuple[int, ...]) -> None:
     clean = case.pool_inputs[:count]
     broken = clean.copy()
     broken[list(rows)] *= FACTOR
-    models = {}
+    models, said = {}, {}
     for state, samples in (("clean", clean), ("poisoned", broken)):
         models[state] = converted(case, samples, work, bench.peers)
         ours = {each: edgekit(case, samples, work, each) for each in EFFORTS if each in bench.efforts}
+        said[state] = {each: ours[each].report["calibration"]["left_out"] for each in ours}
         models[state] |= {OURS + effort: each.model for effort, each in ours.items()}
     print(f"\n{case.title}: {len(rows)} of {count} calibration samples times {FACTOR}")
     changes = _print_rows(case, models["clean"], models["poisoned"])
-    for effort, each in ours.items():
-        said = each.report["calibration"]["left_out"]
-        print(f"edgekit {effort} left out: {'; '.join(said) or 'nothing'}")
+    for effort, left_out in said["poisoned"].items():
+        print(f"edgekit {effort} left out: {'; '.join(left_out) or 'nothing'}")
+        print(
+            f"edgekit {effort} left out of the clean samples: {'; '.join(said['clean'][effort]) or 'nothing'}"
+        )
         change = changes[OURS + effort]
         bar(f"{effort}: at most {MOST_PP:g} point below clean", change >= -MOST_PP)
-        bar(f"{effort}: names rows {', '.join(map(str, rows))}", names(said, rows))
+        bar(f"{effort}: names rows {', '.join(map(str, rows))}", names(left_out, rows))
 
 
 def _print_rows(case: Case, clean: dict[str, bytes], broken: dict[str, bytes]) -> dict[str, float]:

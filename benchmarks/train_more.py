@@ -1,10 +1,10 @@
-"""Trains the networks on which min-max quantization is known to lose: `python train_more.py NAME DATA.npz MODEL.keras`.
+"""Trains the networks of quantization.py: `python train_more.py NAME DATA.npz MODEL.keras`.
 
-Each is a shape that people deploy, trained as they would, on two cores in one to four minutes: Adam under a cosine
-schedule, Fashion-MNIST shifted by up to two pixels and flipped. Nothing is made hard on purpose. What strains the ranges
-comes with the shape: hard-swish with squeeze-excite whose residual sums are not normalized, so that they grow along the
-network and have heavy tails; depthwise layers between ReLU6 whose channels differ in scale; autoencoders whose input has
-axes of different spread.
+Each is a shape that people deploy, trained as they would, on two idle cores in seconds (UCI HAR) to a few minutes: Adam
+under a cosine schedule; Fashion-MNIST shifted by up to two pixels and flipped. Nothing is made hard on purpose. What
+strains the ranges comes with the shape: hard-swish and squeeze-excite with residual sums that nothing normalizes, so that
+they grow along the network; depthwise layers between ReLU6; magnitudes of spectra, few of which stand far above all
+others; an autoencoder that is asked about samples unlike those it was calibrated on.
 """
 
 from __future__ import annotations
