@@ -1,6 +1,7 @@
-"""The peer model-compression-toolkit: `python mct.py MODEL.h5 SAMPLES.npy OUT.tflite`.
+"""The peer model-compression-toolkit: `python mct.py MODEL SAMPLES.npy OUT.tflite`.
 
 For the interpreter that has it, with TensorFlow 2.15, the last that it works with: so it reads models of Keras 2 alone.
+MODEL is such an .h5, or NAME.weights.npz with the weights of a network that train.py or train_more.py defines.
 Post-training quantization as its documentation has it, all defaults: ranges by least squared error, bias
 correction from the weights' error, symmetric weights per channel. Its other targets fail in 2.6.1, and its learned
 rounding fell behind on MobileNetV1 0.25 (46 against 51.5 %). What it exports is int8 between a QUANTIZE and a
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -19,6 +21,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import model_compression_toolkit as mct
 import numpy as np
 import tensorflow as tf
+import train
+import train_more
 
 BATCH = 20
 
@@ -28,6 +32,17 @@ def _input_layer(optional: bool = False, **words: object) -> tf.keras.layers.Inp
     return tf.keras.layers.InputLayer(**words)
 
 
+def _loaded(model: str) -> tf.keras.Model:
+    if model.endswith(".h5"):
+        return tf.keras.models.load_model(model, {"InputLayer": _input_layer}, compile=False)
+    name = Path(model).name.removesuffix(".weights.npz")
+    builders = {"fashion": train.fashion, "har": train.har}
+    network = builders[name]() if name in builders else train_more.TRAININGS[name].build()
+    stored = np.load(model)
+    network.set_weights([stored[f"arr_{n}"] for n in range(len(stored.files))])
+    return network
+
+
 def main(model: str, samples: str, out: str) -> None:
     rows = np.load(samples)
 
@@ -35,8 +50,7 @@ def main(model: str, samples: str, out: str) -> None:
         for start in range(0, len(rows), BATCH):
             yield [rows[start : start + BATCH]]
 
-    loaded = tf.keras.models.load_model(model, {"InputLayer": _input_layer}, compile=False)
-    quantized, _ = mct.ptq.keras_post_training_quantization(loaded, batches)
+    quantized, _ = mct.ptq.keras_post_training_quantization(_loaded(model), batches)
     exporter = mct.exporter
     exporter.keras_export_model(
         model=quantized,

@@ -81,8 +81,9 @@ def _commands(case: Case, peers: Peers, weights: str) -> dict[str, list[object]]
             commands[title] = [
                 peers.aeq, script, "float.tflite", "samples.npy", "peer.tflite", ranges, weights
             ]  # fmt: skip
-    if peers.mct is not None and case.loader == "keras2" and weights == "channel":
-        commands[MCT] = [peers.mct, HERE / "mct.py", case.model, "samples.npy", "peer.tflite"]
+    model = case.model if case.loader == "keras2" else case.model.with_suffix(".weights.npz")
+    if peers.mct is not None and model.exists() and weights == "channel":
+        commands[MCT] = [peers.mct, HERE / "mct.py", model, "samples.npy", "peer.tflite"]
     return commands
 
 

@@ -15,7 +15,7 @@ rows are scored by scoring.py, which shares no code with edgekit, on XNNPACK. `c
 cost beside TFLiteConverter on a larger network, `accuracy.py` whether edgekit reports what scoring.py finds.
 
 The peers are those that pip installs and that end in an int8 .tflite: TFLiteConverter, ai-edge-quantizer in three ways
-(aeq.py), and where the model is one of Keras 2 model-compression-toolkit (mct.py). ONNX Runtime's static
+(aeq.py), and where Keras 2 can build the model, model-compression-toolkit (mct.py). ONNX Runtime's static
 quantization is not among them: it ends in an .onnx of QuantizeLinear and DequantizeLinear pairs, which runs on ONNX
 Runtime's kernels alone, so a row of it would compare kernels as much as quantizers.
 """

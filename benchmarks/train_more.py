@@ -165,7 +165,9 @@ def main(name: str, data: str, out: str) -> None:
         x = spectra(x)
     if name in NORMAL:
         x = x[np.isin(y, NORMAL[name].normal)].reshape(-1, x[0].size)
-    fit(TRAININGS[name], x, x if name in NORMAL else y).save(out)
+    model = fit(TRAININGS[name], x, x if name in NORMAL else y)
+    model.save(out)
+    np.savez(out.replace(".keras", ".weights.npz"), *model.get_weights())  # for mct.py
 
 
 def fit(training: Training, x: np.ndarray, y: np.ndarray) -> keras.Model:
