@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,16 +32,19 @@ def output_of(command: Sequence[object], cwd: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What one `edgekit convert --json` said, and the int8 model in its bundle."""
+    """What one `edgekit convert --json` said, the int8 model in its bundle, and how long the command took."""
 
     report: dict
     model: bytes
+    wall_s: float
 
 
 def edgekit_convert(model: Path, *words: object, cwd: Path) -> Converted:
     bundle = cwd / "out.edgekit"
+    begin = time.perf_counter()
     said = output_of(
         [EDGEKIT, "convert", model, "--target", "raspberry-pi-4", *words, "--json", "-o", bundle], cwd
     )
+    wall_s = time.perf_counter() - begin
     with zipfile.ZipFile(bundle) as archive:
-        return Converted(json.loads(said), archive.read("model.tflite"))
+        return Converted(json.loads(said), archive.read("model.tflite"), wall_s)

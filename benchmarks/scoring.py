@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 RESAMPLES = 20_000
+AUC_RESAMPLES = 2_000
 
 
 def classes(model: bytes, samples: np.ndarray) -> np.ndarray:
     """The class that the model gives each float sample, shape (n,); quantizes the input of an int8 model."""
+    return np.array([output.argmax() for output in _outputs(model, samples)])
+
+
+def restoration_errors(model: bytes, samples: np.ndarray) -> np.ndarray:
+    """Mean squared difference of each float sample and what an autoencoder makes of it, shape (n,)."""
+    pairs = zip(_outputs(model, samples), samples, strict=True)
+    return np.array([np.square(output[0] - sample).mean() for output, sample in pairs])
+
+
+def _outputs(model: bytes, samples: np.ndarray) -> Iterator[np.ndarray]:
+    """The float output of each sample, shape (1, ...); an int8 one is dequantized."""
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    answers = np.empty(len(samples), np.int64)
-    for row, sample in enumerate(samples):
+    scale, zero_point = out["quantization"]
+    for sample in samples:
         interpreter.set_tensor(into["index"], _as(into, sample[None]))
         interpreter.invoke()
-        answers[row] = interpreter.get_tensor(out["index"]).argmax()
-    return answers
+        output = interpreter.get_tensor(out["index"])
+        yield output if output.dtype == np.float32 else (output.astype(np.float32) - zero_point) * scale
 
 
 def _as(tensor: dict, sample: np.ndarray) -> np.ndarray:
@@ -64,8 +77,34 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 def paired(right: np.ndarray, float_right: np.ndarray) -> tuple[float, float]:
-    """Percentile bootstrap over samples of the difference, in points: only the discordant samples move it."""
-    n, won, lost = len(right), int((right & ~float_right).sum()), int((~right & float_right).sum())
-    draws = np.random.default_rng(0).multinomial(n, [won / n, lost / n, 1 - (won + lost) / n], RESAMPLES)
-    low, high = np.percentile(100 * (draws[:, 0] - draws[:, 1]) / n, [2.5, 97.5])
+    """Percentile bootstrap over samples of the difference, in points: only the discordant samples move it.
+
+    Both are (n,), true where right, or the share of several models that were.
+    """
+    steps, counts = np.unique(right.astype(float) - float_right, return_counts=True)
+    draws = np.random.default_rng(0).multinomial(len(right), counts / len(right), RESAMPLES)
+    low, high = np.percentile(100 * (draws @ steps) / len(right), [2.5, 97.5])
     return float(low), float(high)
+
+
+def auc(errors: np.ndarray, anomalies: np.ndarray) -> float:
+    """Chance, in percent, that an anomaly has a greater error than a normal sample; half of it where they tie."""
+    weights = np.ones((1, len(errors)))
+    return float(_aucs(errors, anomalies, weights)[0])
+
+
+def resampled_aucs(errors: np.ndarray, anomalies: np.ndarray) -> np.ndarray:
+    """AUC in percent under AUC_RESAMPLES bootstraps over samples: the same ones for every model."""
+    generator = np.random.default_rng(0)
+    weights = generator.multinomial(len(errors), np.full(len(errors), 1 / len(errors)), AUC_RESAMPLES)
+    return _aucs(errors, anomalies, weights.astype(float))
+
+
+def _aucs(errors: np.ndarray, anomalies: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUC of each row of weights (rows, n), by the rank sum of Mann and Whitney."""
+    _, ranks = np.unique(errors, return_inverse=True)
+    normal, anomalous = (np.zeros((len(weights), ranks.max() + 1)) for _ in range(2))
+    for group, chosen in ((normal, anomalies == 0), (anomalous, anomalies == 1)):
+        np.add.at(group.T, ranks[chosen], weights[:, chosen].T)
+    below = np.cumsum(normal, axis=1) - normal / 2
+    return 100 * (anomalous * below).sum(axis=1) / (normal.sum(axis=1) * anomalous.sum(axis=1))

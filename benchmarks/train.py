@@ -51,6 +51,7 @@ def main(name: str, data: str, out: str) -> None:
     model.compile(keras.optimizers.Adam(decay), "sparse_categorical_crossentropy")
     model.fit(x, y, epochs=EPOCHS[name], batch_size=BATCH, verbose=0)
     model.save(out)
+    np.savez(out.replace(".keras", ".weights.npz"), *model.get_weights())  # for mct.py
 
 
 if __name__ == "__main__":
