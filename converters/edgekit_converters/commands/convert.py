@@ -94,6 +94,10 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
             "show_default": True,
             "help": "balanced also corrects biases, where that measures better.",
         },
+        "--allow-int16": {
+            "is_flag": True,
+            "help": "Let a few cheap layers work on 16 bits, where that measures much better; named in the report.",
+        },
         "--threads": {
             "type": int,
             "help": "Interpreters side by side. Default: one a core. Changes no result.",
