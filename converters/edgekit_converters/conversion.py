@@ -234,7 +234,9 @@ def _make_int8(
         worker.call("run the model once", probe, source.flatbuffer)
         return keep_quantized(source.flatbuffer)
     samples = Samples(calibration, len(calibration))
-    return quantize_model(source.flatbuffer, samples, request.effort, worker, progress, request.cores)
+    return quantize_model(
+        source.flatbuffer, samples, request.effort, worker, progress, request.cores, request.allow_int16
+    )
 
 
 def _evaluate(

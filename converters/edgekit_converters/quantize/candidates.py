@@ -59,12 +59,14 @@ class Choice:
         recipe: How it was made.
         trials: Everything that was measured; empty where there was nothing to choose.
         held_out: Number of samples that judged.
+        proposal: One sentence on what --allow-int16 would bring, or that it brings nothing; "" for neither.
     """
 
     model: bytes
     recipe: Recipe
     trials: tuple[Trial, ...] = ()
     held_out: int = 0
+    proposal: str = ""
 
 
 def judges(index: int) -> bool:

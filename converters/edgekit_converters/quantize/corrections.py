@@ -34,6 +34,10 @@ BIAS_LIMIT = 2**30
 # Below this share of unclipped values a step would overshoot: the channel is nearly dead.
 LEAST_ACTIVE_SHARE = 0.25
 
+# Values of ActivationFunctionType and TensorType in tensorflow/compiler/mlir/lite/schema/schema.fbs.
+CLIPPED = {1: (0.0, math.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}  # RELU, RELU_N1_TO_1, RELU6
+INT8 = 9
+
 Sample = Mapping[str, np.ndarray]
 """Quantized tensors of one sample, by name."""
 
@@ -61,7 +65,9 @@ def correct_biases(
     memory_bytes: int = 64 << 20,
     threads: int = 1,
 ) -> BiasCorrection:
-    """Moves the int32 biases of `model` so that its channel means equal those of the float model.
+    """Moves the biases of `model` so that its channel means equal those of the float model.
+
+    Biases are int32, or int64 beside int16 activations.
 
     The model is run part by part: the tensors alive between two layers are kept for all samples where they fit into
     `memory_bytes`, else the next part starts further back. So the whole costs a few passes over the samples, not one
@@ -92,7 +98,7 @@ def correct_biases(
             skipped.append(name)
             continue
         cut = _cut(mutable, first, last, kept[0], [int(operator.outputs[0])])
-        means, active = _output_statistics(Runner(cut, threads=threads), kept)
+        means, active = _output_statistics(Runner(cut, threads=threads), kept, _limits(mutable, operator))
         _shift_bias(mutable, operator, target, means, active)
         corrected.append(name)
         live = _live(subgraph, first, last, kept[0])
@@ -121,8 +127,23 @@ def _live(subgraph: Any, first: int, last: int, available: Sample) -> list[int]:
     return sorted(t for t in later if t in computed or tensor_name(subgraph, t) in available)
 
 
-def _output_statistics(runner: Runner, kept: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
-    """Per channel of the one output: the mean int8 value, and the share strictly inside the int8 range."""
+def _limits(model: Any, operator: Any) -> tuple[float, float]:
+    """Where the operator's output is clipped, as stored.
+
+    int8 values end where their range does. int16 ones have zero in the middle, so that an activation clips within it.
+    """
+    output = model.subgraphs[0].tensors[operator.outputs[0]]
+    if output.type == INT8:
+        return -128, 127
+    low, high = CLIPPED.get(int(operator.builtinOptions.fusedActivationFunction), (-math.inf, math.inf))
+    scale = float(output.quantization.scale[0])
+    return max(low / scale, -(2**15)), min(high / scale, 2**15 - 1)
+
+
+def _output_statistics(
+    runner: Runner, kept: Sequence[Sample], limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per channel of the one output: the mean stored value, and the share strictly within `limits`."""
     output = runner.outputs[0].name
     channels = runner.outputs[0].shape[-1]
     total = np.zeros(channels)
@@ -130,20 +151,23 @@ def _output_statistics(runner: Runner, kept: Sequence[Sample]) -> tuple[np.ndarr
     for sample in kept:
         values = runner.run(sample)[output].reshape(-1, channels)
         total += values.sum(axis=0, dtype=np.int64) / len(values)
-        inside += ((values > -128) & (values < 127)).sum(axis=0) / len(values)
+        inside += ((values > limits[0]) & (values < limits[1])).sum(axis=0) / len(values)
     return total / len(kept), inside / len(kept)
 
 
 def _shift_bias(model: Any, operator: Any, target: np.ndarray, means: np.ndarray, active: np.ndarray) -> None:
-    """Moves one operator's bias by the gap between the float and the int8 channel means."""
+    """Moves one operator's bias by the gap between the float and the stored channel means."""
     tensors = model.subgraphs[0].tensors
     output = tensors[operator.outputs[0]].quantization
     gap = target - (means - output.zeroPoint[0]) * output.scale[0]
     bias = tensors[operator.inputs[2]]
     scale = np.asarray(bias.quantization.scale, np.float64)
-    values = np.frombuffer(bytes(model.buffers[bias.buffer].data), "<i4").astype(np.float64)
+    stored = (
+        "<i4" if len(model.buffers[bias.buffer].data) == 4 * len(gap) else "<i8"
+    )  # int64 beside int16 activations
+    values = np.frombuffer(bytes(model.buffers[bias.buffer].data), stored).astype(np.float64)
     moved = np.round(values + gap / np.maximum(active, LEAST_ACTIVE_SHARE) / scale)
-    moved = np.clip(moved, -BIAS_LIMIT, BIAS_LIMIT).astype("<i4")
+    moved = (np.clip(moved, -BIAS_LIMIT, BIAS_LIMIT) if stored == "<i4" else moved).astype(stored)
     model.buffers[bias.buffer].data = np.frombuffer(moved.tobytes(), np.uint8)
 
 

@@ -27,6 +27,7 @@ from edgekit_converters.quantize.candidates import (
 )
 from edgekit_converters.quantize.corrections import BIASED_OPERATORS
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
+from edgekit_converters.quantize.int16_choice import with_int16
 from edgekit_converters.quantize.legalize import legalize
 from edgekit_converters.quantize.recipe import Recipe
 from edgekit_converters.quantize.ties import tie_ranges
@@ -74,7 +75,13 @@ class Samples(Iterable[Mapping[str, np.ndarray]]):
 
 
 def quantize_model(
-    exported: bytes, samples: Samples, effort: str, worker: Worker, progress: Progress, threads: int
+    exported: bytes,
+    samples: Samples,
+    effort: str,
+    worker: Worker,
+    progress: Progress,
+    threads: int,
+    allow_int16: bool = False,
 ) -> Int8Model:
     """Calibrates, quantizes, audits and corrects.
 
@@ -85,9 +92,10 @@ def quantize_model(
         worker: Where TensorFlow and everything that may crash runs.
         progress: Is told how far the passes have come.
         threads: Interpreters side by side.
+        allow_int16: Whether a few operators may work on 16 bits.
 
     Returns:
-        The int8 model that is kept, strictly int8 by its audit.
+        The int8 model that is kept, strictly int8 by its audit but for what the recipe names.
 
     Raises:
         NotInt8Error: The quantizer left something float.
@@ -112,7 +120,8 @@ def quantize_model(
         if len(fitting.rows) >= LEAST_SAMPLES:
             progress.status(f"correcting biases on {len(fitting.rows)} samples")
         choice = choose(plain, recipe, observation, fitting, threads=threads)
-    finished = audit(choice.model)
+        choice = with_int16(plain, choice, observation, fitting, asked=allow_int16, threads=threads)
+    finished = audit(choice.model, int16=choice.recipe.int16)
     require_int8(finished)
     few = itertools.islice(samples, LAYER_SAMPLES)
     return Int8Model(
@@ -120,7 +129,8 @@ def quantize_model(
         audit=finished,
         float_model=float_model,
         choice=choice,
-        notes=rewritten,
+        notes=(*rewritten, *filter(None, [choice.proposal])),
+        exceptions=finished.exceptions,
         layers=layer_errors(float_model, choice.model, few),
     )
 
