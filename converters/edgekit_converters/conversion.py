@@ -110,6 +110,7 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
     """Does what `request` says; see `convert`."""
     target = load_target(request.target, request.device_dirs)
     request = replace(request, target=target.name)
+    request.check_device(target)
     settled = settle(request)
     sources_folder = None
     if target.kind is Kind.MICROCONTROLLER and request.output is not None:

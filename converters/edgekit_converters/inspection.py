@@ -6,7 +6,7 @@ A bundle is read as an unverified one, and nothing in it runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -123,7 +123,8 @@ def inspect_file(name: str, data: bytes) -> Inspection:
     if data[:2] == b"PK":
         bundle = read_unverified(data)
         members = {member: len(content) for member, content in bundle.members.items()}
-        models = [inspect_model(v, bundle.members[v]) for v in VARIANTS if v in bundle.members]
+        int16 = _int16_tensors(bundle.manifest.recipe)
+        models = [inspect_model(v, bundle.members[v], int16) for v in VARIANTS if v in bundle.members]
         return Inspection("bundle", len(data), tuple(models), bundle.manifest, members, bundle.digest)
     raise UnknownModelError(
         f"{name} is neither a .tflite nor an .edgekit bundle",
@@ -131,8 +132,13 @@ def inspect_file(name: str, data: bytes) -> Inspection:
     )
 
 
-def inspect_model(name: str, data: bytes | memoryview) -> Model:
+def inspect_model(name: str, data: bytes | memoryview, int16: Collection[str] = ()) -> Model:
     """Tells what a .tflite holds.
+
+    Args:
+        name: Of the model.
+        data: The whole file.
+        int16: Names of the tensors that its recipe allows to have 16 bits.
 
     Raises:
         MalformedModelError: It is not sound.
@@ -141,11 +147,21 @@ def inspect_model(name: str, data: bytes | memoryview) -> Model:
     count = Counter((op.title, op.version) for sub in graph.subgraphs for op in sub.operators)
     return Model(
         name=name,
-        audit=audit(data, allow=(EDGETPU_OPERATOR,)),
+        audit=audit(data, allow=(EDGETPU_OPERATOR,), int16=int16),
         operators=tuple(sorted(((o, v, c) for (o, v), c in count.items()), key=lambda row: (-row[2], row))),
         signatures=tuple(_signatures(graph)),
         metadata={key: len(value) for key, value in graph.metadata.items()},
         description=graph.description,
+    )
+
+
+def _int16_tensors(recipe: Mapping[str, object]) -> frozenset[str]:
+    """The tensors that a bundle's recipe, which nobody has verified yet, names as having 16 bits."""
+    names = recipe.get("int16")
+    return (
+        frozenset(name for name in names if isinstance(name, str))
+        if isinstance(names, list | tuple)
+        else frozenset()
     )
 
 

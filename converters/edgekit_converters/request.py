@@ -17,6 +17,8 @@ from edgekit_converters.quantize.pipeline import Settings
 from edgekit_converters.quantize.recipe import EFFORTS
 from edgekit_converters.quantize.recipe_file import read_recipe
 from edgekit_converters.sources import SourceOptions
+from edgekit_targets.target import Kind, Target
+from edgekit_targets.tflite.wide import LEAST_LITERT
 
 Value = TypeVar("Value")
 Numbers: TypeAlias = float | tuple[float, ...]
@@ -50,6 +52,7 @@ class Request:
         budget: After so many seconds the search opens no other candidate; None for no limit.
         per_tensor_weights: One scale a tensor for weights, for delegates that know no other.
         keep_outliers: Whether samples that lie far outside the others are used all the same.
+        allow_int16: Whether a few operators may work on 16-bit activations where int8 loses much; on processors alone.
         range: What 0..255 (images) or -32768..32768 (sound) becomes.
         mean: Subtracted after `range`, one number or one a channel.
         std: Divided by after `mean`, one number or one a channel.
@@ -87,6 +90,7 @@ class Request:
     budget: float | None = None
     per_tensor_weights: bool = False
     keep_outliers: bool = False
+    allow_int16: bool = False
     range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
     mean: Numbers | Mapping[str, Numbers] | None = None
     std: Numbers | Mapping[str, Numbers] | None = None
@@ -133,12 +137,38 @@ class Request:
                 f"--outputs {self.outputs!r}: holds an empty name, or is no list of names",
                 hint="name the tensors or layers to cut at, as in --outputs boxes,scores",
             )
+        if self.allow_int16 and self.effort == "fast":
+            raise EdgekitError(
+                "--allow-int16 chooses layers by measurement, and --effort fast measures nothing",
+                hint="say --effort balanced, or leave --allow-int16 out",
+            )
         layouts = self.layout.values() if isinstance(self.layout, Mapping) else (self.layout,)
         said = (("effort", self.effort, EFFORTS), *(("layout", each, (None, *LAYOUTS)) for each in layouts))
         for word, value, known in said:
             if value not in known:
                 names = " or ".join(filter(None, known))
                 raise EdgekitError(f"--{word} {value}: there is no such {word}", hint=f"say {names}")
+
+    def check_device(self, target: Target) -> None:
+        """Refuses what the device cannot do.
+
+        Raises:
+            EdgekitError: --allow-int16 for a device whose kernels or runtime have no 16-bit activations.
+        """
+        if not self.allow_int16:
+            return
+        remedy = "leave --allow-int16 out: every layer is int8 then"
+        if target.kind is not Kind.CPU:
+            raise EdgekitError(
+                f"--allow-int16 is for models that run on a processor under Linux: 16-bit activations are not for "
+                f"accelerators and microcontrollers, as with {target.title}",
+                hint=remedy,
+            )
+        if all(runtime.package != "ai-edge-litert" for runtime in target.runtimes):
+            raise EdgekitError(
+                f"--allow-int16 needs ai-edge-litert {LEAST_LITERT} or later, which {target.title} has no wheel of",
+                hint=remedy,
+            )
 
     def _check_numbers(self) -> None:
         if self.samples < 2:
@@ -211,6 +241,7 @@ class Request:
             recipe=None if self.recipe is None else read_recipe(self.recipe),
             per_channel=not self.per_tensor_weights,
             keep_outliers=self.keep_outliers,
+            allow_int16=self.allow_int16,
             budget_s=self.budget,
             threads=self.cores,
         )

@@ -111,14 +111,17 @@ def add_constant(model: ModelT, name: str, value: Array) -> int:
     return len(subgraph.tensors) - 1
 
 
-def set_operator(model: ModelT, operator: OperatorT, name: str, inputs: Sequence[int]) -> None:
-    """Makes an operator another one, version 1 and with default options, on the same outputs.
+def set_operator(
+    model: ModelT, operator: OperatorT, name: str, inputs: Sequence[int], *, version: int = 1
+) -> None:
+    """Makes an operator another one, with default options, on the same outputs.
 
     Args:
         model: Is changed.
         operator: One of its operators.
         name: The new builtin operator ("MUL").
         inputs: Its new inputs.
+        version: Of the operator.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -130,7 +133,7 @@ def set_operator(model: ModelT, operator: OperatorT, name: str, inputs: Sequence
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, name)
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # schema.fbs: PLACEHOLDER_FOR_GREATER_OP_CODES
-    code.version = 1
+    code.version = version
     for index, known in enumerate(model.operatorCodes):
         if (known.builtinCode, known.version) == (code.builtinCode, code.version):
             operator.opcodeIndex = index
@@ -265,6 +268,18 @@ def make_constant(model: ModelT, index: int, value: Array) -> None:
             operator.outputs = [spare if int(output) == index else int(output) for output in operator.outputs]
 
 
+def set_metadata(model: ModelT, name: str, value: bytes) -> None:
+    """Writes an entry of the file's metadata, in the place of an earlier one of that name."""
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+
+    buffer = BufferT()
+    buffer.data = np.frombuffer(value.ljust(BUFFER_ALIGNMENT, b"\0"), np.uint8)  # as TensorFlow pads it
+    model.buffers.append(buffer)
+    entry = MetadataT()
+    entry.name, entry.buffer = name.encode(), len(model.buffers) - 1
+    model.metadata = [known for known in model.metadata or [] if known.name != entry.name] + [entry]
+
+
 def unique_name(name: str, taken: Iterable[str]) -> str:
     """`name`, or the first of name_1, name_2, ... that is not in `taken`."""
     known = set(taken)
@@ -301,10 +316,11 @@ def _compact(model: ModelT) -> None:
         operator.intermediates = [renumbered.get(int(index), -1) for index in _listed(operator.intermediates)]
     subgraph.inputs = [renumbered[int(index)] for index in subgraph.inputs]
     subgraph.outputs = [renumbered[int(index)] for index in subgraph.outputs]
-    _compact_buffers(model)
+    compact_buffers(model)
 
 
-def _compact_buffers(model: ModelT) -> None:
+def compact_buffers(model: ModelT) -> None:
+    """Drops the buffers that no tensor and no metadata refer to."""
     metadata = model.metadata or []
     tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
     used = {0, *(tensor.buffer for tensor in tensors), *(entry.buffer for entry in metadata)}

@@ -367,7 +367,8 @@ def test_multipliers_of_collapsed_layers(name):
 
 
 def test_every_rule_has_a_case():
-    assert {rule for rule, *_ in UNSOUND} == set(RULES)
+    in_16_bits = {"wide-scheme"}  # test_int16.py: of tensors that a list allows
+    assert {rule for rule, *_ in UNSOUND} == set(RULES) - in_16_bits
 
 
 RUNTIME_REFUSES = {

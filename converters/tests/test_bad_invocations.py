@@ -57,6 +57,10 @@ TABLE = [
     Bad("truncated-keras", "convert {shop}/cut.keras --target raspberry-pi-4 --calibration {shop}/good.npy", r"cut\.keras"),
     Bad("truncated-tflite", "convert {shop}/cut.tflite --target raspberry-pi-4 --calibration {shop}/good.npy", r"cut\.tflite: not a sound \.tflite", r"interrupted"),
     Bad("bundle-as-model", "convert {shop}/like.edgekit --target raspberry-pi-4 --calibration {shop}/good.npy", r"(?i)bundle|edgekit"),
+    # 16 bits
+    Bad("int16-edgetpu", "convert {shop}/float.tflite --target coral-usb-accelerator --calibration {shop}/good.npy --allow-int16", r"--allow-int16 is for models that run on a processor", r"leave --allow-int16 out"),
+    Bad("int16-armhf", "convert {shop}/float.tflite --target linux-armhf --calibration {shop}/good.npy --allow-int16", r"--allow-int16 needs ai-edge-litert 2\.3\.0", r"leave --allow-int16 out"),
+    Bad("int16-fast", f"{GOOD} --allow-int16 --effort fast", r"--effort fast measures nothing", r"--effort balanced"),
     Bad("shape-of-no-input", f"{GOOD} --input-shape picture=1,12,12,3", r"picture", r"photo"),
     Bad("shape-contradicts", f"{GOOD} --input-shape photo=1,24,24,3", r"photo"),
     Bad("shape-not-numbers", f"{GOOD} --input-shape photo=big", r"big", None, 2),

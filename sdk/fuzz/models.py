@@ -47,6 +47,7 @@ from edgekit.selftest.conduct import self_test  # noqa: E402
 from edgekit.selftest.golden import compare, expected, read_golden  # noqa: E402
 from edgekit.selftest.sandbox import enter, rules_for  # noqa: E402
 from edgekit.trust import accept_unsigned  # noqa: E402
+from edgekit_converters.quantize.int16 import convertible, widen  # noqa: E402
 from edgekit_targets.tflite import Tensor, read_graph  # noqa: E402
 
 TIMEOUT_S = 10.0
@@ -268,8 +269,10 @@ def run_mutants(
 
 
 def find_seeds(folder: Path | None = None) -> list[Seed]:
-    """The small models of the tests, and the files of a folder."""
+    """The small models of the tests, in 16 bits too where operators can have them, and the files of a folder."""
     models = {name: net.build() for name, net in {**sound_models(), "chained": chained()}.items()}
+    wide = {name: convertible(read_graph(model)) for name, model in models.items()}
+    models |= {f"{name}-int16": widen(models[name], chosen).model for name, chosen in wide.items() if chosen}
     if folder is not None:
         models |= {path.name: path.read_bytes() for path in sorted(folder.glob("*.tflite"))}
     found = (seed_of(name, model) for name, model in models.items())

@@ -12,7 +12,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from edgekit.errors import NotInt8Error
-from edgekit_converters.audit import kernels, kinds, scales
+from edgekit_converters.audit import kernels, kinds, scales, wide
 from edgekit_converters.audit.findings import RULES, Audit, Finding, Severity
 from edgekit_converters.audit.view import View
 from edgekit_targets.layers import layer_name
@@ -26,7 +26,7 @@ LEGACY_UINT8 = "legacy-uint8"
 _SHOWN = 10
 
 
-def audit(data: bytes | memoryview, allow: Collection[str] = ()) -> Audit:
+def audit(data: bytes | memoryview, allow: Collection[str] = (), int16: Collection[str] = ()) -> Audit:
     """Audits a .tflite: every operator, tensor, input and output of every subgraph.
 
     Args:
@@ -34,6 +34,8 @@ def audit(data: bytes | memoryview, allow: Collection[str] = ()) -> Audit:
         allow: What may be other than int8, and is then listed under `Audit.exceptions`: names of inputs and
             outputs that hold integers (tensor or signature names), names of custom operators, and
             LEGACY_UINT8.
+        int16: Names of the tensors that may be int16, and of biases that may be int64, as the recipe lists them. They
+            must still be sound, and no other may be.
 
     Returns:
         The verdict.
@@ -47,8 +49,9 @@ def audit(data: bytes | memoryview, allow: Collection[str] = ()) -> Audit:
     found: list[Finding] = []
     for subgraph in graph.subgraphs:
         view = View(graph, subgraph)
-        found += sorted(_findings(view), key=_order)
-    excepted = [f for f in found if _is_allowed(f, words, {main.tensors[n].name for n in allowed})]
+        found += sorted(chain(_findings(view), wide.scheme(view, int16)), key=_order)
+    integers = {main.tensors[n].name for n in allowed}
+    excepted = [f for f in found if _is_allowed(f, words, integers) or _is_wide(f, int16)]
     return Audit(
         findings=tuple(f for f in found if f not in excepted),
         exceptions=_exceptions(excepted),
@@ -112,10 +115,16 @@ def _is_allowed(finding: Finding, words: Collection[str], integers: Collection[s
     return finding.rule == LEGACY_UINT8 and LEGACY_UINT8 in words
 
 
+def _is_wide(finding: Finding, int16: Collection[str]) -> bool:
+    return finding.rule == "wide-tensor" and finding.tensor in int16
+
+
 def _exceptions(excepted: Collection[Finding]) -> tuple[str, ...]:
-    """Returns one sentence an exception; all of uint8 in one."""
-    sentences = [str(f) for f in excepted if f.rule != LEGACY_UINT8]
-    legacy = len(excepted) - len(sentences)
+    """Returns one sentence an exception; all of uint8 in one, and all of 16 bits."""
+    sentences = [str(f) for f in excepted if f.rule not in (LEGACY_UINT8, "wide-tensor")]
+    widened = [f for f in excepted if f.rule == "wide-tensor"]
+    sentences += [wide.described(widened)] if widened else []
+    legacy = sum(f.rule == LEGACY_UINT8 for f in excepted)
     if legacy:
         sentences.append(f"{legacy} {'operator works' if legacy == 1 else 'operators work'} on uint8 tensors")
     return tuple(sentences)

@@ -39,6 +39,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "hybrid-operator": "An operator has 8-bit weights, but computes in float.",
         "legacy-uint8": "A tensor is uint8: the scheme that TensorFlow used before int8.",
         "wide-tensor": "A tensor has 16 bits.",
+        "wide-scheme": "A 16-bit tensor that is allowed is not as int16 kernels want it.",
         "narrow-tensor": "A tensor has less than 8 bits.",
         "integer-tensor": "A fed or computed tensor holds plain integers other than shapes.",
         "string-tensor": "A tensor holds text.",

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.backends import Kernels
+from edgekit.backends.installed import numbers
 from edgekit.bundle import MODEL, UnverifiedBundle, sha256_of, write_bundle
 from edgekit.errors import CertificateContractError, CertifyError
+from edgekit.manifest import Manifest
 from edgekit.version import __version__
 from edgekit_converters.certify import verdict
 from edgekit_converters.certify.boards import HOST, KERNELS, Board, boards_of, unique
@@ -21,7 +23,7 @@ from edgekit_converters.certify.certificate import CERTIFICATE, BoardRecord, Cer
 from edgekit_converters.certify.compare import TOLERANCES, Tolerance, scores_of
 from edgekit_converters.certify.emulator import Machine, machine
 from edgekit_converters.certify.microcontrollers import certify_microcontroller, is_microcontroller
-from edgekit_converters.certify.recipes import LITERT, RECIPES, Recipe
+from edgekit_converters.certify.recipes import LITERT, RECIPES, TFLITE, Recipe
 from edgekit_converters.certify.sysroot import Sysroot, prepare
 from edgekit_converters.certify.trial import Answers, Failure, try_kernels
 from edgekit_converters.certify.vectors import Vectors, collect, data_files
@@ -161,7 +163,8 @@ def certify(bundle: UnverifiedBundle, request: Request, progress: Progress = SIL
         machines = [
             stack.enter_context(machine(board, systems[recipe_of(board).name])) for board in planned.boards
         ]
-        outcomes = _run_all(machines, model, vectors, request.timeout_s, progress)
+        jobs = [(each, name) for each in machines for name in _runtimes(each.board, bundle.manifest)]
+        outcomes = _run_all(jobs, model, vectors, request.timeout_s, progress)
         records = tuple(_record(each) for each in machines)
     rows, estimates = list(_judge(planned.boards, outcomes, judge)), []
     for target in planned.microcontrollers:
@@ -222,13 +225,24 @@ Outcomes = Mapping[tuple[str, str], Mapping[Kernels, Answers | Failure]]
 """(board, runtime) -> set of kernels -> what came of it."""
 
 
+def _runtimes(board: Board, manifest: Manifest) -> tuple[str, ...]:
+    """The runtimes to try on a board: on x86-64, which only stands for others, none that the bundle calls too old."""
+    least = numbers(manifest.runtime.get(MODEL, {}).get("tensorflow-lite", ""))
+    is_old = board == HOST and TFLITE in board.runtimes and numbers(_version(board, TFLITE)) < least
+    return tuple(name for name in board.runtimes if not (is_old and name == TFLITE))
+
+
+def _version(board: Board, runtime: str) -> str:
+    return {wheel.name: wheel.version for wheel in recipe_of(board).sites[runtime]}[runtime]
+
+
 def _run_all(
-    machines: Sequence[Machine], model: bytes, vectors: Vectors, timeout_s: float, progress: Progress
+    jobs: Sequence[tuple[Machine, str]], model: bytes, vectors: Vectors, timeout_s: float, progress: Progress
 ) -> Outcomes:
-    """Runs the model everywhere, a few boards at a time."""
-    jobs = [(each, runtime) for each in machines for runtime in each.board.runtimes]
+    """Runs the model on all machines and runtimes, a few at a time."""
     most = min(MOST_AT_ONCE, os.cpu_count() or 1)
-    progress.status(f"running {vectors.count} samples on {', '.join(each.board.name for each in machines)}")
+    names = dict.fromkeys(each.board.name for each, _ in jobs)
+    progress.status(f"running {vectors.count} samples on {', '.join(names)}")
     with progress.bar("emulating", len(jobs)) as step, ThreadPoolExecutor(most) as pool:
         futures = [
             pool.submit(try_kernels, each, runtime, KERNELS[runtime], model, vectors, timeout_s)
@@ -251,11 +265,10 @@ def _judge(boards: Sequence[Board], outcomes: Outcomes, judge: verdict.Judge) ->
     base: dict[tuple[str, Kernels], tuple[np.ndarray, ...]] = {}
     for board in boards:
         for runtime in board.runtimes:
-            for kernels, outcome in outcomes[board.name, runtime].items():
+            for kernels, outcome in outcomes.get((board.name, runtime), {}).items():
                 if board == HOST and isinstance(outcome, Answers):
                     base[runtime, kernels] = outcome.outputs
-                version = {wheel.name: wheel.version for wheel in recipe_of(board).sites[runtime]}[runtime]
-                rows.append(judge.row(board.name, runtime, version, kernels, outcome, base))
+                rows.append(judge.row(board.name, runtime, _version(board, runtime), kernels, outcome, base))
     return rows
 
 

@@ -64,6 +64,10 @@ calibration_section = section(
             "is_flag": True,
             "help": "One scale a tensor for weights, for delegates that know no other. Costs accuracy.",
         },
+        "--allow-int16": {
+            "is_flag": True,
+            "help": "Let a few cheap layers work on 16 bits, where that measures much better; named in the report.",
+        },
         "--keep-outliers": {
             "is_flag": True,
             "help": "Use every sample. Without it, samples whose values lie far outside all others are left "

@@ -17,8 +17,8 @@ DEPTHWISE = "DEPTHWISE_CONV_2D"
 DENSE = "FULLY_CONNECTED"
 LINEAR_OPERATORS = frozenset({"CONV_2D", DEPTHWISE, DENSE})
 
-DTYPES = {0: "<f4", 2: "<i4", 9: "i1"}
-"""Of constants, by the schema's TensorType: FLOAT32, INT32, INT8."""
+DTYPES = {0: "<f4", 2: "<i4", 4: "<i8", 9: "i1"}
+"""Of constants, by the schema's TensorType: FLOAT32, INT32, INT64 (biases behind 16-bit activations), INT8."""
 
 # schema.fbs, ActivationFunctionType: NONE, RELU, RELU_N1_TO_1, RELU6; the others have no int8 kernel in these layers.
 ACTIVATION_BOUNDS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}

@@ -25,6 +25,7 @@ from edgekit_converters.quantize.candidates import (
 )
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
 from edgekit_converters.quantize.equalize import equalize_weights
+from edgekit_converters.quantize.int16_choice import with_int16
 from edgekit_converters.quantize.leaving_out import leave_out
 from edgekit_converters.quantize.legalize import legalize
 from edgekit_converters.quantize.recipe import EQUALIZE_WEIGHTS, Recipe
@@ -52,6 +53,7 @@ class Settings:
         recipe: To be done as it is, without a search; None searches.
         per_channel: One scale a channel for weights, else one a tensor; a recipe says it for itself.
         keep_outliers: Whether samples that lie far outside the others are used all the same.
+        allow_int16: Whether a few operators may work on 16 bits.
         budget_s: After so many seconds no other candidate is opened; None for no limit.
         threads: Interpreters side by side.
     """
@@ -60,6 +62,7 @@ class Settings:
     recipe: Recipe | None = None
     per_channel: bool = True
     keep_outliers: bool = False
+    allow_int16: bool = False
     budget_s: float | None = None
     threads: int = 1
 
@@ -116,7 +119,7 @@ def quantize_model(
         progress: Is told how far the passes have come.
 
     Returns:
-        The int8 model that is kept, strictly int8 by its audit.
+        The int8 model that is kept, strictly int8 by its audit but for what the recipe names.
 
     Raises:
         DataError: Too many samples lie far outside the others.
@@ -140,7 +143,8 @@ def quantize_model(
     else:
         budget = Budget(settings.budget_s, started)
         choice = search(bases, fitting, budget, progress.status, threads=settings.threads)
-    finished = audit(choice.model)
+        choice = with_int16(choice, fitting, asked=settings.allow_int16, threads=settings.threads)
+    finished = audit(choice.model, int16=choice.recipe.int16)
     require_int8(finished)
     return Int8Model(
         model=choice.model,
@@ -148,7 +152,8 @@ def quantize_model(
         float_model=float_model,
         twin=choice.float_model,
         choice=choice,
-        notes=rewritten,
+        notes=(*rewritten, *filter(None, [choice.proposal])),
+        exceptions=finished.exceptions,
         layers=layer_errors(choice.float_model, choice.model, itertools.islice(samples, LAYER_SAMPLES)),
         left_out=left_out,
     )

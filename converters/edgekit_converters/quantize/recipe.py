@@ -33,6 +33,9 @@ class Recipe:
         corrections: Of CORRECTIONS, in that order.
         per_channel: One scale a channel for weights, else one a tensor.
         legalized: Operators that were rewritten because int8 has no kernel for them.
+        int16: Names of the tensors that have 16 bits (int16, and int64 biases), in order; the audit allows no others.
+        int16_operators: Numbers of the operators that were widened, in the int8 model as the quantizer makes it: what
+            `int16.widen` takes, to do the same again.
     """
 
     effort: str = "balanced"
@@ -40,6 +43,8 @@ class Recipe:
     corrections: tuple[str, ...] = ()
     per_channel: bool = True
     legalized: tuple[str, ...] = ()
+    int16: tuple[str, ...] = ()
+    int16_operators: tuple[int, ...] = ()
 
     def corrected(self, *names: str) -> Recipe:
         """The same recipe with more corrections, put into their order."""
@@ -53,7 +58,7 @@ class Recipe:
         )
 
     def __str__(self) -> str:
-        return " + ".join((self.ranges, *self.corrections))
+        return " + ".join((self.ranges, *self.corrections, *(["some int16"] if self.int16 else [])))
 
     def to_json(self) -> dict[str, object]:
         """For the manifest."""
@@ -64,6 +69,8 @@ class Recipe:
             "corrections": list(self.corrections),
             "per_channel": self.per_channel,
             "legalized": list(self.legalized),
+            "int16": list(self.int16),
+            "int16_operators": list(self.int16_operators),
         }
 
 
@@ -80,7 +87,17 @@ def recipe_from_json(said: object) -> Recipe:
     if not isinstance(said, Mapping):
         raise _refusal("is no JSON object")
     unknown = sorted(
-        set(said) - {"effort", "engine", "ranges", "corrections", "per_channel", "legalized", "int16"}
+        set(said)
+        - {
+            "effort",
+            "engine",
+            "ranges",
+            "corrections",
+            "per_channel",
+            "legalized",
+            "int16",
+            "int16_operators",
+        }
     )
     if unknown:
         raise _refusal(f"knows no '{unknown[0]}'")
@@ -88,8 +105,6 @@ def recipe_from_json(said: object) -> Recipe:
     per_channel, effort = said.get("per_channel", True), said.get("effort", "balanced")
     if not isinstance(ranges, str) or not isinstance(per_channel, bool) or effort not in EFFORTS:
         raise _refusal("needs a text as ranges, true or false as per_channel, and a known effort, if any")
-    if said.get("int16"):
-        raise _refusal("names 16-bit tensors, which --allow-int16 chooses anew")
     observer(ranges)
     if not isinstance(corrections, list) or not all(isinstance(each, str) for each in corrections):
         raise _refusal("needs a list of texts as corrections")
@@ -97,7 +112,13 @@ def recipe_from_json(said: object) -> Recipe:
         _check_correction(each)
     if {ROUND, REFIT} <= {_kind(each) for each in corrections}:
         raise _refusal("rounds weights twice: round and refit")
-    return Recipe(effort=str(effort), ranges=ranges, per_channel=per_channel).corrected(*corrections)
+    widened = said.get("int16_operators", [])
+    if not isinstance(widened, list) or not all(type(each) is int and each >= 0 for each in widened):
+        raise _refusal("needs a list of operator numbers as int16_operators")
+    recipe = Recipe(
+        effort=str(effort), ranges=ranges, per_channel=per_channel, int16_operators=tuple(widened)
+    )
+    return recipe.corrected(*corrections)
 
 
 def _check_correction(name: str) -> None:

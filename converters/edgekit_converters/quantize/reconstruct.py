@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit_converters.quantize.int16 import SUFFIX
 from edgekit_converters.quantize.linear import (
     BIAS,
     DEPTHWISE,
@@ -48,6 +49,9 @@ DEPTHWISE_EQUATIONS = 2048
 """Positions that a layer is fitted at, over all samples together; a depthwise output has few unknowns."""
 
 SEED = 20261127
+
+INT16 = 7
+"""schema.fbs, TensorType."""
 
 INT8_MEMORY_BYTES = 64 << 20
 FLOAT_MEMORY_BYTES = 256 << 20
@@ -100,7 +104,8 @@ def reconstruct(
     """
     exact, rough = unpack(float_model), unpack(int8_model)
     known = {layer.name: layer for layer in linear_layers(exact)}
-    twins = [_Twins(layer, known[layer.name]) for layer in linear_layers(rough) if layer.name in known]
+    found = [(layer, known.get(layer.name.removesuffix(SUFFIX))) for layer in linear_layers(rough)]
+    twins = [_Twins(layer, twin) for layer, twin in found if twin is not None]
     for pair in twins:
         _take_weights(rough, exact, pair)
     float_walk = Walk(exact, [floats for floats, _ in samples], FLOAT_MEMORY_BYTES, threads)
@@ -181,9 +186,15 @@ class _Step:
     def _mean_output(self, before_activation: np.ndarray) -> np.ndarray:
         scale, zero_point = _quantization(self.stored.model, self.pair.rough.output)
         low, high = self.pair.exact.bounds
-        ends = max(low, (-128 - zero_point) * scale), min(high, (127 - zero_point) * scale)
+        least, most = self._limits()
+        ends = max(low, (least - zero_point) * scale), min(high, (most - zero_point) * scale)
         flat = before_activation.reshape(-1, before_activation.shape[-1])
         return np.asarray(np.clip(flat, *ends).mean(axis=0, dtype=np.float64))
+
+    def _limits(self) -> tuple[int, int]:
+        """The least and the greatest value that the int8 layer's output can store; it may have 16 bits."""
+        tensor = self.stored.model.subgraphs[0].tensors[self.pair.rough.output]
+        return (-(2**15), 2**15 - 1) if tensor.type == INT16 else (-128, 127)
 
     def _exact_outputs(self) -> Any:
         """What the float layer computes in each sample before its activation function."""
@@ -205,7 +216,7 @@ class _Step:
         fed = self.stored.values(layer.source, layer.index - 1)
         for stored, answers in zip(fed, self._exact_outputs(), strict=True):
             positions = self.generator.choice(available, each, replace=False, shuffle=False)
-            steps = stored.astype(np.int16) - np.int16(zero_point)
+            steps = stored.astype(np.int32) - zero_point
             inputs.append(patches(layer, steps, kernel, positions))
             targets.append(answers.reshape(-1, answers.shape[-1])[positions])
             total = total + self._mean_output(answers)
@@ -220,10 +231,11 @@ class _Step:
         model, layer = self.stored.model, self.pair.rough
         scale, zero_point = _quantization(model, layer.output)
         total, inside = np.zeros(len(wanted)), np.zeros(len(wanted))
+        least, most = self._limits()
         for answers in self.stored.values(layer.output, layer.index):
             values = answers.reshape(-1, len(wanted))
             total += values.sum(axis=0, dtype=np.int64) / len(values)
-            inside += ((values > -128) & (values < 127)).sum(axis=0) / len(values)
+            inside += ((values > least) & (values < most)).sum(axis=0) / len(values)
         gap = wanted - (total / self.count - zero_point) * scale
         active = np.maximum(inside / self.count, LEAST_ACTIVE_SHARE)
         moved = np.round(constant(model, layer, BIAS) + gap / active / scales(model, layer, BIAS))

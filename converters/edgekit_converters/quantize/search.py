@@ -23,6 +23,7 @@ from edgekit_converters.quantize.candidates import (
     judges,
 )
 from edgekit_converters.quantize.equalize import equalize_activations
+from edgekit_converters.quantize.int16 import widen
 from edgekit_converters.quantize.judge import Judge
 from edgekit_converters.quantize.recipe import BIAS, DEAD_CHANNELS, EQUALIZE, REFIT, ROUND, Recipe
 from edgekit_converters.quantize.reconstruct import Method, reconstruct
@@ -161,6 +162,7 @@ def search(
         tuple(race.trials),
         held_out=len(race.judge),
         stopped=race.stopped,
+        base=kept.base,
     )
 
 
@@ -210,6 +212,11 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
         threads: Of the interpreters.
     """
     fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
-    chosen = samples if len(fitting) < ENOUGH else fitting
-    made = make(base, recipe, chosen, threads=threads)
-    return Choice(made.int8_model, made.float_model, replace(recipe, legalized=base.recipe.legalized))
+    widened = widen(base.int8_model, recipe.int16_operators) if recipe.int16_operators else None
+    if widened is not None:
+        base = replace(base, int8_model=widened.model)
+    made = make(base, recipe, samples if len(fitting) < ENOUGH else fitting, threads=threads)
+    done = replace(
+        recipe, legalized=base.recipe.legalized, int16=tuple(sorted(widened.tensors)) if widened else ()
+    )
+    return Choice(made.int8_model, made.float_model, done)

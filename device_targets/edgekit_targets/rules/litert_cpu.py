@@ -51,6 +51,12 @@ def _is_eight_bit(op: OpView) -> bool:
     return any(t.dtype in EIGHT_BIT for t in op.tensors)
 
 
+def _is_other(op: OpView, _: Context) -> bool:
+    """Tells whether no activation is of a type that XNNPACK knows, or a QUANTIZE leads to 16 bits or from there."""
+    found = {t.dtype for t in activations(op)}
+    return not found & (EIGHT_BIT | FLOATS) or "INT16" in found
+
+
 def _lacks_kernel(op: OpView, _: Context) -> bool:
     known = XNNPACK | _REPLACEMENTS.keys() | {"CUSTOM"}
     return op.opcode not in known and _is_eight_bit(op)
@@ -129,7 +135,7 @@ _RULES = (
     Rule(
         "other-type",
         "On types other than int8, uint8 and float, operators run on LiteRT's built-in kernels",
-        lambda op, _: not any(t.dtype in EIGHT_BIT | FLOATS for t in activations(op)),
+        _is_other,
         Outcome.SLOW,
         DOCUMENTED,
         None,

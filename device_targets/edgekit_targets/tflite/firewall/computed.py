@@ -6,8 +6,9 @@ from math import isfinite, prod
 
 from edgekit_targets.tflite.firewall.call import Call, broadcast
 from edgekit_targets.tflite.graph import Tensor
+from edgekit_targets.tflite.wide import SUM_SHIFT
 
-_EIGHT_BIT = ("INT8", "UINT8")
+_QUANTIZED = ("INT8", "UINT8", "INT16")
 
 
 def unary(call: Call) -> None:
@@ -22,6 +23,12 @@ def unary(call: Call) -> None:
 def rescale(call: Call) -> None:
     """QUANTIZE and CAST: they change the type."""
     call.gives(call.shape(0))
+    kinds = call.input(0).type, call.outputs[0].type
+    if "INT16" in kinds:
+        call.require(
+            call.operator.opcode == "QUANTIZE" and set(kinds) <= {"INT8", "INT16"},
+            f"from {kinds[0].lower()} to {kinds[1].lower()}",
+        )
 
 
 def leaky(call: Call) -> None:
@@ -70,14 +77,18 @@ def _refuse_abort(call: Call) -> None:
     squared_difference.cc.
     """
     opcode = call.operator.opcode
-    if opcode not in ("ADD", "SUB", "SQUARED_DIFFERENCE") or call.outputs[0].type not in _EIGHT_BIT:
+    if opcode not in ("ADD", "SUB", "SQUARED_DIFFERENCE") or call.outputs[0].type not in _QUANTIZED:
         return
+    if call.outputs[0].type == "INT16" and opcode != "SQUARED_DIFFERENCE":
+        pot = call.operator.options["pot_scale_int16"]
+        call.require(not pot, "16-bit sums whose scales are powers of two are not for edgekit's models")
     larger = max(_scale(call, call.input(0)), _scale(call, call.input(1)))
     output = _scale(call, call.outputs[0])
     if opcode == "SQUARED_DIFFERENCE":
         multiplier = (2 * larger) ** 2 / (2**14 * output)
     else:
-        multiplier = 2 * larger / (2**20 * output)
+        shift = SUM_SHIFT if call.outputs[0].type == "INT16" else 20
+        multiplier = 2 * larger / (2**shift * output)
     call.require(
         multiplier < 1, f"its output multiplier is {multiplier:.4g}, and kernels end the process at 1"
     )
@@ -85,7 +96,7 @@ def _refuse_abort(call: Call) -> None:
 
 def _scale(call: Call, tensor: Tensor) -> float:
     quantization = tensor.quantization
-    if tensor.type not in _EIGHT_BIT:
+    if tensor.type not in _QUANTIZED:
         return 1.0
     if quantization is None or len(quantization.scale) != 1:
         call.fail(f"'{tensor.name[:80]}' must have one scale")

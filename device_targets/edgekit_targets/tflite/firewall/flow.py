@@ -6,6 +6,7 @@ from edgekit_targets.errors import MalformedModelError
 from edgekit_targets.tflite.firewall.call import Call, Known
 from edgekit_targets.tflite.firewall.operators import MOST_OPERANDS, check_operator
 from edgekit_targets.tflite.graph import Graph
+from edgekit_targets.tflite.wide import WIDE_OPERATORS
 
 MOST_OUTPUTS = 1024
 """Inputs or outputs of a model."""
@@ -38,6 +39,7 @@ def check_flow(graph: Graph, custom_ops: frozenset[str], *, executed: bool = Tru
         else:
             _check_read(call, ready)
             _check_scales(call)
+            _check_wide(call)
             check_operator(call)
         for tensor in call.outputs:
             if tensor.index in ready:
@@ -74,6 +76,22 @@ def _check_scales(call: Call) -> None:
             quantization = tensor.quantization
             if quantization is None or not quantization.scale:
                 call.fail(f"'{tensor.name[:80]}' is {tensor.type.lower()} without a scale")
+
+
+def _check_wide(call: Call) -> None:
+    """Requires what kernels for 16-bit activations take as they find it; int16 occurs in no other operator.
+
+    That the other activations are int16 too is for the operators' own rules.
+    """
+    if call.operator.opcode == "TOPK_V2":
+        return  # its places may be int16, and are no quantities
+    for tensor in (*call.inputs, *call.outputs):
+        if tensor is None or tensor.type != "INT16":
+            continue
+        if call.operator.opcode not in WIDE_OPERATORS:
+            call.fail(f"'{tensor.name[:80]}' is int16, for which it has no kernel that is known to be sound")
+        if tensor.quantization is None or len(tensor.quantization.scale) != 1:
+            call.fail(f"'{tensor.name[:80]}' is int16, and must have one scale")
 
 
 def _check_custom(call: Call, custom_ops: frozenset[str]) -> None:

@@ -33,7 +33,7 @@ class ModelLimits:
 
 DEFAULT_MODEL_LIMITS = ModelLimits()
 
-_ZERO_POINTS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT32": (0, 0)}
+_ZERO_POINTS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (0, 0), "INT32": (0, 0), "INT64": (0, 0)}
 _INTEGERS = frozenset({"INT8", "UINT8", "INT16", "INT32", "UINT32", "INT64", "BOOL"})
 _SCALES = (1e-30, 1e30)
 """Beyond these, products of two scales leave the range of float32."""

@@ -108,12 +108,16 @@ def _weights(call: Call, data: int, weights: int, bias: int, *, channel: int, co
     """The types and quantization of filter and bias, which kernels take as they are."""
     call.same_types(data)
     tensor = call.input(weights)
-    call.require(tensor.type in ("INT8", "UINT8"), f"its weights are {tensor.type.lower()}")
+    wide = call.input(data).type == "INT16"
+    allowed, bias_type = (("INT8",), "INT64") if wide else (("INT8", "UINT8"), "INT32")
+    call.require(tensor.type in allowed, f"its weights are {tensor.type.lower()}")
     _channels(call, tensor, channel, count)
     if not call.has(bias):
         return
     added = call.input(bias)
-    call.require(added.type == "INT32", f"its bias is {added.type.lower()}, and must be int32")
+    call.require(
+        added.type == bias_type, f"its bias is {added.type.lower()}, and must be {bias_type.lower()}"
+    )
     shape = call.shape(bias)
     call.require(shape == (count,), f"its bias is {list(shape)}, and must be [{count}]")
     _channels(call, added, 0, count)
