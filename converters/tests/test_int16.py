@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgekit_converters.quantize.corrections import correct_biases
 from firewall_models import sound_models
 from tflite_models import Net, Op, T, edit, shape_constant
 
@@ -19,16 +18,17 @@ from edgekit.bundle import MODEL, read_unverified
 from edgekit.errors import EdgekitError, NotInt8Error
 from edgekit.trust import UnsignedBundleWarning
 from edgekit_converters.audit import Audit, audit, require_int8
-from edgekit_converters.calibration.observe import Observation, observe
+from edgekit_converters.calibration.observe import observe
 from edgekit_converters.conversion import run
 from edgekit_converters.inspection import inspect_file
-from edgekit_converters.quantize.candidates import Choice, FittingSamples, choose
+from edgekit_converters.quantize.candidates import Base, Choice, Inputs
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
-from edgekit_converters.quantize.int16 import SUFFIX, convertible, wide_scale, widen, with_wide_names
+from edgekit_converters.quantize.int16 import SUFFIX, convertible, wide_scale, widen
 from edgekit_converters.quantize.int16_choice import with_int16
 from edgekit_converters.quantize.int16_search import MOST_MACS_SHARE, MOST_OPERATORS, units
-from edgekit_converters.quantize.pipeline import Samples, biased_outputs, fitting_samples
 from edgekit_converters.quantize.recipe import Recipe
+from edgekit_converters.quantize.reconstruct import Method, reconstruct
+from edgekit_converters.quantize.search import Budget, search
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.request import Request
 from edgekit_converters.runner import Runner
@@ -121,21 +121,18 @@ class Case:
 
     plain: bytes
     choice: Choice
-    observation: Observation
-    fitting: FittingSamples
+    fitting: Sequence[Inputs]
 
     def with_int16(self, asked: bool) -> Choice:
-        return with_int16(self.plain, self.choice, self.observation, self.fitting, asked=asked, threads=1)
+        return with_int16(self.choice, self.fitting, asked=asked, threads=1)
 
 
 def case(worker: Worker, inputs: Sequence[Mapping[str, np.ndarray]]) -> Case:
     float_model = energy().build()
-    observation = observe(float_model, inputs, means_of=biased_outputs(float_model))
-    ranged = write_ranges(float_model, tie_ranges(float_model, observation.minmax()))
-    plain = worker.call("quantize", quantize, ranged, Quantizer())
-    samples = Samples([("", sample) for sample in inputs], len(inputs))
-    fitting = fitting_samples(float_model, plain, samples, observation)
-    return Case(plain, choose(plain, Recipe(), observation, fitting, threads=1), observation, fitting)
+    ranges = tie_ranges(float_model, observe(float_model, inputs).minmax())
+    plain = worker.call("quantize", quantize, write_ranges(float_model, ranges), Quantizer())
+    base = Base(Recipe(), float_model, plain)
+    return Case(plain, search([base], inputs, Budget(None, 0.0), lambda _: None, threads=1), inputs)
 
 
 @pytest.fixture(scope="module")
@@ -192,16 +189,16 @@ def test_what_has_16_bits_is_named_and_nothing_else_has(mixed: Choice, verdict: 
 
 
 def test_biases_beside_16_bits_are_corrected_as_the_others_are(loud: Case) -> None:
-    """With an error put into the bias on purpose."""
+    """With an error put into the bias of the float model's twin on purpose."""
     made = widen(loud.plain, convertible(read_graph(loud.plain)))
     bias = next(t for t in read_graph(made.model).main.tensors if t.type == "INT64")
     spoilt = edit(made.model, lambda m: _shift(m, bias.index, 0.5 / bias.quantization.scale[0]))  # type: ignore[union-attr]
-    means = with_wide_names(loud.observation.channel_means(range(100)))
-    mended = correct_biases(spoilt, means, loud.fitting.quantized)
-    assert mended.corrected
+    port = Runner(loud.plain).inputs[0]
+    pairs = [(sample, {port.name: port.store(sample["x"])}) for sample in loud.fitting]
+    mended = reconstruct(energy().build(), spoilt, pairs, Method(), threads=1)
     inputs = loudness(100, seed=1)
     exact = answers(energy().build(), inputs)
-    assert sqnr_db(exact, answers(mended.model, inputs)) > sqnr_db(exact, answers(spoilt, inputs)) + 6
+    assert sqnr_db(exact, answers(mended, inputs)) > sqnr_db(exact, answers(spoilt, inputs)) + 6
 
 
 def _shift(model: Any, tensor: int, by: float) -> None:
