@@ -36,6 +36,7 @@ from edgekit_converters.micro.export import (
 from edgekit_converters.micro.source import from_bundle
 from edgekit_converters.progress import SILENT, Progress
 from edgekit_converters.quantize.pipeline import Int8Model, keep_quantized, quantize_model
+from edgekit_converters.quantize.recipe import EFFORTS
 from edgekit_converters.quantize.samples import Samples
 from edgekit_converters.reference import OFFSET, reference_histograms
 from edgekit_converters.report import Report, Sizes
@@ -287,7 +288,9 @@ def _hold_contract(request: Request, report: Report) -> None:
         f"int8 loses {evaluation.drop_pp:.2f} {evaluation.drop_unit} of {evaluation.metric}, and --max-drop allows "
         f"{request.max_drop:g}; no bundle is written\n\n{report.render()}\n\n"
         f"the layers that lose most:\n{report.render_worst_layers()}",
-        hint=("say --effort balanced, " if request.effort == "fast" else "")
+        hint="".join(
+            f"say --effort {effort}, " for effort in EFFORTS[EFFORTS.index(request.effort) + 1 :][:1]
+        )
         + "give more calibration samples, check --range and --mean, or cut the layers that lose most with --outputs",
         report=report.to_json(),
     )

@@ -16,6 +16,9 @@ from edgekit_converters.page.facts import headline
 from edgekit_converters.quantize.candidates import LEAST_SAMPLES, Choice
 from edgekit_targets.forecast import Forecast
 
+MOST_TRIALS = 4
+"""Candidates that the recipe's line names; the report's JSON has all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -155,12 +158,21 @@ class Report:
     def _recipe_line(self) -> str:
         if self.choice is None:
             return "as the model came: it was quantized already"
-        line = str(self.choice.recipe)
-        if not self.choice.trials:
+        line, trials = str(self.choice.recipe), self.choice.trials
+        if not trials:
+            if self.choice.repeated:
+                return f"{line} (repeated, as --recipe said)"
             few = self.choice.recipe.effort != "fast"
             return f"{line} (corrections need {LEAST_SAMPLES} samples or more)" if few else line
-        compared = ", ".join(f"{trial.recipe}: {trial.sqnr_db:.1f} dB" for trial in self.choice.trials)
-        return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared})"
+        shown = (
+            trials
+            if len(trials) <= MOST_TRIALS
+            else [trials[0], *(trial for trial in trials[1:] if trial.recipe == self.choice.recipe)]
+        )
+        compared = ", ".join(f"{trial.recipe}: {trial.sqnr_db:.1f} dB" for trial in shown)
+        others = f"; {len(trials) - len(shown)} others tried" if len(shown) < len(trials) else ""
+        ended = "; --budget ended the search" if self.choice.stopped else ""
+        return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared}{others}{ended})"
 
 
 def kilobytes(size: int) -> str:

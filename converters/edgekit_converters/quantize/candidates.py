@@ -69,6 +69,7 @@ class Choice:
         trials: Everything that was measured, in order; empty where there was nothing to choose.
         held_out: Number of samples that judged.
         stopped: Whether the budget ended the search.
+        repeated: Whether a recipe was done again, without a search.
         base: What its corrections were applied to; None where nothing was searched.
         proposal: One sentence on what --allow-int16 would bring, or that it brings nothing; "" for neither.
     """
@@ -79,5 +80,6 @@ class Choice:
     trials: tuple[Trial, ...] = ()
     held_out: int = 0
     stopped: bool = False
+    repeated: bool = False
     base: Base | None = None
     proposal: str = ""

@@ -219,4 +219,4 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
     done = replace(
         recipe, legalized=base.recipe.legalized, int16=tuple(sorted(widened.tensors)) if widened else ()
     )
-    return Choice(made.int8_model, made.float_model, done)
+    return Choice(made.int8_model, made.float_model, done, repeated=True)
