@@ -106,14 +106,14 @@ def recipe_from_json(said: object) -> Recipe:
     if not isinstance(ranges, str) or not isinstance(per_channel, bool) or effort not in EFFORTS:
         raise _refusal("needs a text as ranges, true or false as per_channel, and a known effort, if any")
     observer(ranges)
-    if not isinstance(corrections, list) or not all(isinstance(each, str) for each in corrections):
+    if not isinstance(corrections, list | tuple) or not all(isinstance(each, str) for each in corrections):
         raise _refusal("needs a list of texts as corrections")
     for each in corrections:
         _check_correction(each)
     if {ROUND, REFIT} <= {_kind(each) for each in corrections}:
         raise _refusal("rounds weights twice: round and refit")
     widened = said.get("int16_operators", [])
-    if not isinstance(widened, list) or not all(type(each) is int and each >= 0 for each in widened):
+    if not isinstance(widened, list | tuple) or not all(type(each) is int and each >= 0 for each in widened):
         raise _refusal("needs a list of operator numbers as int16_operators")
     recipe = Recipe(
         effort=str(effort), ranges=ranges, per_channel=per_channel, int16_operators=tuple(widened)

@@ -151,7 +151,9 @@ def search(
     kept = race.run(None, [(plain, plain.recipe)])
     first, *others = CANDIDATES[plain.recipe.effort]
     kept = race.run(kept, [(base, base.recipe.corrected(*first)) for base in bases])
-    kept = race.run(kept, [(kept.base, kept.base.recipe.corrected(*each)) for each in others])
+    # Ranges that win with corrected biases alone need not win with everything else: "best" tries it on the plain ones too.
+    starts = [kept.base] if kept.base is plain or plain.recipe.effort != "best" else [plain, kept.base]
+    kept = race.run(kept, [(base, base.recipe.corrected(*each)) for each in others for base in starts])
     made = kept.made
     if len(race.fitting) < ENOUGH:
         made = make(kept.base, kept.recipe, samples, threads=threads)
