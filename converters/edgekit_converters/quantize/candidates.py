@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,16 @@ import numpy as np
 from edgekit_converters.quantize.recipe import Recipe
 
 HELD_OUT_EVERY = 5
-"""Every fifth sample judges, the others fit."""
+"""At least every fifth sample judges, the others fit."""
 
 LEAST_SAMPLES = 2 * HELD_OUT_EVERY
 """With fewer samples nothing is left to judge on, and what a correction is fitted to is noise."""
 
-MOST_SAMPLES = 160
-"""More samples than this cost time and move no correction by much."""
+MOST_FITTED = 128
+"""Samples that corrections are fitted to: more cost time and move none by much. What is left over judges."""
+
+MOST_SAMPLES = 256
+"""That fit or judge."""
 
 MEMORY_BYTES = 128 << 20
 """The most that kept model inputs and outputs may take."""
@@ -40,9 +43,12 @@ class Base:
     int8_model: bytes
 
 
-def judges(index: int) -> bool:
-    """Whether the sample at that position is held out from fitting, to judge."""
-    return index % HELD_OUT_EVERY == 0
+def split(samples: Sequence[Inputs]) -> tuple[list[Inputs], list[Inputs]]:
+    """Those to fit on, at most MOST_FITTED, and those held out to judge; both evenly spread."""
+    count = min(len(samples) - -(-len(samples) // HELD_OUT_EVERY), MOST_FITTED)
+    fitted = {index * len(samples) // count for index in range(count)} if count else set()
+    fitting = [sample for index, sample in enumerate(samples) if index in fitted]
+    return fitting, [sample for index, sample in enumerate(samples) if index not in fitted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Trial:
 
     Attributes:
         recipe: How it was made.
-        sqnr_db: Power of the float outputs over the power of the int8 outputs' error, the mean over held-out samples, in dB.
+        sqnr_db: Power of the float outputs over the power of the int8 outputs' error, over the held-out samples, in dB.
     """
 
     recipe: Recipe

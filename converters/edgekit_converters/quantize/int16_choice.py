@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from edgekit_converters.quantize.candidates import (
     HELD_OUT_EVERY,
+    MOST_FITTED,
     Choice,
     Inputs,
     Trial,
-    judges,
+    split,
 )
 from edgekit_converters.quantize.int16 import widen
 from edgekit_converters.quantize.int16_search import (
@@ -22,7 +23,7 @@ from edgekit_converters.quantize.int16_search import (
     search,
     surely_better,
 )
-from edgekit_converters.quantize.search import ENOUGH, Made, make
+from edgekit_converters.quantize.search import Made, make
 
 MOST_PROPOSALS = 3
 """Islands that are tried where nobody asked: each costs as much as one candidate does."""
@@ -108,7 +109,7 @@ def with_int16(choice: Choice, samples: Sequence[Inputs], *, asked: bool, thread
     Returns:
         The choice, changed or not.
     """
-    judging = [sample for index, sample in enumerate(samples) if judges(index)]
+    fitting, judging = split(samples)
     if choice.base is None or len(judging) < LEAST_JUDGES:
         return replace(choice, proposal=TOO_FEW) if asked else choice
     base, plain = choice.base, choice.base.int8_model
@@ -122,15 +123,14 @@ def with_int16(choice: Choice, samples: Sequence[Inputs], *, asked: bool, thread
     def correct(model: bytes, chosen: Sequence[Inputs]) -> Made:
         return make(replace(base, int8_model=model), choice.recipe, chosen, threads=threads)
 
-    fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
-    split = judge(judging[::2]), judge(judging[1::2])
-    found = choose_mixed(plain, choice.model, split, lambda model: correct(model, fitting).int8_model)
+    halves = judge(judging[::2]), judge(judging[1::2])
+    found = choose_mixed(plain, choice.model, halves, lambda model: correct(model, fitting).int8_model)
     if found is None:
         return replace(choice, proposal=NOTHING_GAINED)
     widened = found.mixed.widened
     made = Made(widened.model, base.float_model)
     if found.corrected:
-        made = correct(widened.model, samples if len(fitting) < ENOUGH else fitting)
+        made = correct(widened.model, samples if len(fitting) < MOST_FITTED else fitting)
     recipe = replace(
         choice.recipe,
         corrections=choice.recipe.corrections if found.corrected else base.recipe.corrections,

@@ -10,8 +10,8 @@ from edgekit_converters.quantize.candidates import Inputs
 from edgekit_converters.quantize.closing import open_ended
 from edgekit_converters.runner import Runner
 
-MOST_DB = 60.0
-"""Of one sample: an output that is right to a thousandth is right, and a silent one says nothing."""
+SILENCE = 1e-30
+"""Stands in for the power of an output that is 0 throughout."""
 
 
 class Judge:
@@ -38,32 +38,36 @@ class Judge:
         self._expected = [
             {name: self._seen(answer) for name, answer in runner.run(inputs).items()} for inputs in samples
         ]
+        self._power = {
+            port.name: max(float(np.mean([_power(each[port.name]) for each in self._expected])), SILENCE)
+            for port in runner.outputs
+        }
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def sqnr_db(self, int8_model: bytes) -> np.ndarray:
-        """Signal-to-quantization-noise ratio of all outputs together, sample by sample.
+    def noise(self, int8_model: bytes) -> np.ndarray:
+        """The power of the outputs' error in each sample, as a share of the mean power of the float outputs.
 
-        Each output counts alike, whatever its size: its noise is taken relative to its own power. (The mean over samples
-        of decibels, unlike that of powers, is not ruled by a few samples.)
+        Each output counts alike, whatever its size: its noise is taken relative to its own power.
 
         Returns:
-            float64 [samples], in dB, within -MOST_DB..MOST_DB.
+            float64 [samples].
         """
         runner = Runner(open_ended(self._float_model, int8_model)[1], threads=self._threads)
-        ratios = []
+        found = []
         for inputs, expected in zip(self._samples, self._expected, strict=True):
             answers = runner.run_real(inputs)
-            noise = [_noise(self._seen(answers[name]), wanted) for name, wanted in expected.items()]
-            ratios.append(np.mean(noise))
-        return np.asarray(np.clip(-10 * np.log10(np.maximum(ratios, 1e-30)), -MOST_DB, MOST_DB))
+            shares = [
+                _power(self._seen(answers[name]) - wanted) / self._power[name]
+                for name, wanted in expected.items()
+            ]
+            found.append(float(np.mean(shares)))
+        return np.maximum(found, 1e-12)
 
     def _seen(self, answer: np.ndarray) -> np.ndarray:
         return answer - answer.mean(axis=-1, keepdims=True) if self._centred else answer
 
 
-def _noise(answer: np.ndarray, expected: np.ndarray) -> float:
-    power = float(np.square(expected, dtype=np.float64).sum())
-    error = float(np.square(answer - expected, dtype=np.float64).sum())
-    return error / max(power, 1e-30)
+def _power(values: np.ndarray) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

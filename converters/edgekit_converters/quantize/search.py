@@ -16,11 +16,12 @@ import numpy as np
 
 from edgekit_converters.quantize.candidates import (
     LEAST_SAMPLES,
+    MOST_FITTED,
     Base,
     Choice,
     Inputs,
     Trial,
-    judges,
+    split,
 )
 from edgekit_converters.quantize.equalize import equalize_activations
 from edgekit_converters.quantize.int16 import widen
@@ -33,12 +34,9 @@ from edgekit_converters.quantize.spare import use_dead_channels
 from edgekit_converters.runner import Runner
 
 MARGIN_DB = 0.1
-STANDARD_ERRORS = 2.0
-"""By how much a candidate must win over a plainer one: a gain below either, on a few dozen samples, is chance."""
-
-ENOUGH = 128
-"""With so many samples to fit on, the model that was judged is the one that is kept; with fewer, its corrections are fitted
-once more on all samples, those that judged among them."""
+STANDARD_ERRORS = 1.0
+"""By how much a candidate must win over a plainer one: a gain below either is as likely chance. (Two standard errors would
+keep plainer models that are worse: 32 samples of 10 classes tell no less than 1 dB apart.)"""
 
 BALANCED = ((BIAS,), (ROUND, BIAS), (EQUALIZE, DEAD_CHANNELS, ROUND, BIAS))
 BEST = (
@@ -111,17 +109,19 @@ class _Measured:
     base: Base
     recipe: Recipe
     made: Made
-    ratios: np.ndarray
+    noise: np.ndarray
 
     def beats(self, other: _Measured) -> bool:
-        """Whether it is closer to float by more than chance, sample by sample."""
-        gains = self.ratios - other.ratios
+        """Whether it is closer to float by more than chance."""
+        gains = other.noise - self.noise
         error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
-        return bool(gains.mean() > max(MARGIN_DB, STANDARD_ERRORS * error))
+        return self.trial.sqnr_db > other.trial.sqnr_db + MARGIN_DB and bool(
+            gains.mean() > STANDARD_ERRORS * error
+        )
 
     @property
     def trial(self) -> Trial:
-        return Trial(self.recipe, float(self.ratios.mean()))
+        return Trial(self.recipe, -10 * math.log10(float(self.noise.mean())))
 
 
 def search(
@@ -136,7 +136,7 @@ def search(
 
     Args:
         bases: The plainest first.
-        samples: Every HELD_OUT_EVERY-th judges, the others fit.
+        samples: Some fit, the others judge: see `split`.
         budget: Of the search.
         tell: Is told what is tried.
         threads: Of the interpreters.
@@ -155,7 +155,8 @@ def search(
     starts = [kept.base] if kept.base is plain or plain.recipe.effort != "best" else [plain, kept.base]
     kept = race.run(kept, [(base, base.recipe.corrected(*each)) for each in others for base in starts])
     made = kept.made
-    if len(race.fitting) < ENOUGH:
+    # With so many samples to fit on, the model that was judged is kept; with fewer, all are needed, those that judged too.
+    if len(race.fitting) < MOST_FITTED:
         made = make(kept.base, kept.recipe, samples, threads=threads)
     return Choice(
         made.int8_model,
@@ -179,8 +180,7 @@ class _Race:
         tell: Callable[[str], None],
         threads: int,
     ) -> None:
-        self.fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
-        judging = [sample for index, sample in enumerate(samples) if judges(index)]
+        self.fitting, judging = split(samples)
         self.judge = Judge(plain.float_model, plain.int8_model, judging, threads)
         self.trials: list[Trial] = []
         self.stopped = False
@@ -201,7 +201,7 @@ class _Race:
     def _measure(self, base: Base, recipe: Recipe) -> _Measured:
         self._tell(f"trying {recipe}")
         made = make(base, recipe, self.fitting, threads=self._threads)
-        return _Measured(base, recipe, made, self.judge.sqnr_db(made.int8_model))
+        return _Measured(base, recipe, made, self.judge.noise(made.int8_model))
 
 
 def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: int) -> Choice:
@@ -213,11 +213,11 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
         samples: The same that a search would take.
         threads: Of the interpreters.
     """
-    fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
+    fitting, _ = split(samples)
     widened = widen(base.int8_model, recipe.int16_operators) if recipe.int16_operators else None
     if widened is not None:
         base = replace(base, int8_model=widened.model)
-    made = make(base, recipe, samples if len(fitting) < ENOUGH else fitting, threads=threads)
+    made = make(base, recipe, samples if len(fitting) < MOST_FITTED else fitting, threads=threads)
     done = replace(
         recipe, legalized=base.recipe.legalized, int16=tuple(sorted(widened.tensors)) if widened else ()
     )
