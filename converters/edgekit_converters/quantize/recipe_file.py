@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgekit.bundle import read_unverified
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, MalformedBundleError
+from edgekit.strictjson import parse
 from edgekit_converters.quantize.recipe import Recipe, recipe_from_json
 
 MOST_BYTES = 1 << 20
@@ -33,10 +33,12 @@ def read_recipe(source: str | Path | Mapping[str, object]) -> Recipe:
         raise EdgekitError(f"--recipe {path}: cannot be read: {error.strerror}", hint=hint) from error
     if path.suffix != ".json":
         return _of_bundle(data, path)
+    if len(data) > MOST_BYTES:
+        raise EdgekitError(f"--recipe {path}: holds {len(data)} bytes, and no recipe has so many", hint=hint)
     try:
-        said = json.loads(data[:MOST_BYTES])
-    except ValueError as error:
-        raise EdgekitError(f"--recipe {path}: is no JSON: {error}", hint=hint) from error
+        said = parse(data, path.name)
+    except MalformedBundleError as error:
+        raise EdgekitError(f"--recipe {path}: {error}", hint=hint) from error
     if isinstance(said, Mapping) and isinstance(said.get("recipe"), Mapping):
         said = said["recipe"]  # a manifest or a report that holds one
     return recipe_from_json(said)
