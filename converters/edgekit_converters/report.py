@@ -75,7 +75,6 @@ class Report:
                 {"recipe": str(trial.recipe), "sqnr_db": round(trial.sqnr_db, 2)}
                 for trial in (self.choice.trials if self.choice else ())
             ],
-            "search_stopped": self.choice is not None and self.choice.stopped,
             "calibration": self.manifest.calibration.to_json(),
             "left_out": [each.to_json() for each in self.left_out],
             "accuracy": self.evaluation.to_json() if self.evaluation else None,
@@ -157,14 +156,11 @@ class Report:
         if self.choice is None:
             return "as the model came: it was quantized already"
         line = str(self.choice.recipe)
-        if self.choice.repeated:
-            return f"{line} (as --recipe says, without a search)"
         if not self.choice.trials:
             few = self.choice.recipe.effort != "fast"
             return f"{line} (corrections need {LEAST_SAMPLES} samples or more)" if few else line
         compared = ", ".join(f"{trial.recipe}: {trial.sqnr_db:.1f} dB" for trial in self.choice.trials)
-        ended = "; the budget ended the search" if self.choice.stopped else ""
-        return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared}{ended})"
+        return f"{line} (output SQNR on {self.choice.held_out} held-out samples: {compared})"
 
 
 def kilobytes(size: int) -> str:

@@ -69,7 +69,6 @@ class Choice:
         trials: Everything that was measured, in order; empty where there was nothing to choose.
         held_out: Number of samples that judged.
         stopped: Whether the budget ended the search.
-        repeated: Whether a given recipe was done, without a search.
     """
 
     model: bytes
@@ -78,4 +77,3 @@ class Choice:
     trials: tuple[Trial, ...] = ()
     held_out: int = 0
     stopped: bool = False
-    repeated: bool = False

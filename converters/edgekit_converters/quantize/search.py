@@ -212,5 +212,4 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
     fitting = [sample for index, sample in enumerate(samples) if not judges(index)]
     chosen = samples if len(fitting) < ENOUGH else fitting
     made = make(base, recipe, chosen, threads=threads)
-    done = replace(recipe, legalized=base.recipe.legalized)
-    return Choice(made.int8_model, made.float_model, done, repeated=True)
+    return Choice(made.int8_model, made.float_model, replace(recipe, legalized=base.recipe.legalized))
