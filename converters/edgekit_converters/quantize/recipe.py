@@ -94,7 +94,7 @@ def recipe_from_json(said: object) -> Recipe:
     if said.get("int16"):
         raise _refusal("names 16-bit tensors, which --allow-int16 chooses anew")
     observer(ranges)
-    if not isinstance(corrections, list) or not all(isinstance(each, str) for each in corrections):
+    if not isinstance(corrections, list | tuple) or not all(isinstance(each, str) for each in corrections):
         raise _refusal("needs a list of texts as corrections")
     for each in corrections:
         _check_correction(each)

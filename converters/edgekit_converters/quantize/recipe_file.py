@@ -32,7 +32,7 @@ def read_recipe(source: str | Path | Mapping[str, object]) -> Recipe:
     except OSError as error:
         raise EdgekitError(f"--recipe {path}: cannot be read: {error.strerror}", hint=hint) from error
     if path.suffix != ".json":
-        return _of_bundle(data, path)
+        return _of_bundle(data, path, hint)
     if len(data) > MOST_BYTES:
         raise EdgekitError(f"--recipe {path}: holds {len(data)} bytes, and no recipe has so many", hint=hint)
     try:
@@ -44,8 +44,11 @@ def read_recipe(source: str | Path | Mapping[str, object]) -> Recipe:
     return recipe_from_json(said)
 
 
-def _of_bundle(data: bytes, path: Path) -> Recipe:
-    recipe = read_unverified(data).manifest.recipe  # what is read says how to quantize, and runs nowhere
+def _of_bundle(data: bytes, path: Path, hint: str) -> Recipe:
+    try:
+        recipe = read_unverified(data).manifest.recipe  # what is read says how to quantize, and runs nowhere
+    except EdgekitError as error:
+        raise EdgekitError(f"--recipe {path}: no bundle to take a recipe from: {error}", hint=hint) from error
     if recipe.get("effort") == "none":
         raise EdgekitError(
             f"--recipe {path}: its model came quantized, so that there is no recipe",
