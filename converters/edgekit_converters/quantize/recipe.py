@@ -83,7 +83,8 @@ def recipe_from_json(said: object) -> Recipe:
     if not isinstance(said, Mapping):
         raise _refusal("is no JSON object")
     unknown = sorted(
-        set(map(str, said)) - {"effort", "engine", "ranges", "corrections", "per_channel", "legalized", "int16"}
+        set(map(str, said))
+        - {"effort", "engine", "ranges", "corrections", "per_channel", "legalized", "int16"}
     )
     if unknown:
         raise _refusal(f"knows no '{unknown[0]}'")
