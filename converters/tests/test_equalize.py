@@ -1,4 +1,4 @@
-"""Rescaled channels: the float network computes the same, int8 has more steps, and nothing is touched where it must not be."""
+"""Rescaled channels: the float network computes the same, and nothing is touched where it must not be."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_what_is_as_good_rarely_wins_and_what_is_better_always() -> None:
     first, second = (level * np.exp(generator.normal(0, 0.2, level.shape)) for _ in range(2))
     equal = [measured(a).beats(measured(b)) for a, b in zip(first, second, strict=True)]
     better = [measured(a * 0.6).beats(measured(b)) for a, b in zip(first, second, strict=True)]
-    assert np.mean(equal) < 0.2
+    assert np.mean(equal) < 0.25  # one standard error lets one in six win, and samples are not Gaussian
     assert np.mean(better) > 0.97
     assert not any(measured(a).beats(measured(a)) for a in first)
 

@@ -22,7 +22,7 @@ CORRECTIONS = (EQUALIZE_WEIGHTS, EQUALIZE, DEAD_CHANNELS, ROUND, REFIT, BIAS)
 """In the order in which they are done. "refit" takes its ridge behind a colon: "refit:0.1"."""
 
 LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6
-"""Of refitting: with less, a Hessian of inputs that go together has no inverse in float32; with more, nothing is refitted."""
+"""Of refitting: with less, a Hessian of inputs that go together has no inverse; with more, nothing is refitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _check_correction(name: str) -> None:
         raise _refusal(f"knows no correction '{name}'")
     if (kind == REFIT) != bool(ridge) or (ridge and not _is_ridge(ridge)):
         raise _refusal(
-            f"has a correction '{name}': refit, and no other, takes a number within {LEAST_RIDGE:g}..{MOST_RIDGE:g} behind a colon"
+            f"has a correction '{name}': only refit takes a number, within {LEAST_RIDGE:g}..{MOST_RIDGE:g} behind a colon"
         )
 
 
