@@ -14,6 +14,7 @@ from edgekit.bundle import read_unverified
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
 from edgekit_converters.conversion import Conversion, run
+from edgekit_converters.quantize.pipeline import RANGES
 from edgekit_converters.quantize.recipe import CORRECTIONS, Recipe, recipe_from_json
 from edgekit_converters.quantize.recipe_file import MOST_BYTES, read_recipe
 from edgekit_converters.request import Request
@@ -209,7 +210,7 @@ def test_best_prints_its_trials_in_json(
     tried = [trial["recipe"] for trial in said["trials"]]
     assert tried[0] == "minmax"
     assert len(set(tried)) == len(tried) >= 12
-    for ranges in ("mse", "entropy", "percentile:99.99"):
+    for ranges in RANGES["best"]:
         assert f"{ranges} + bias" in tried
     kept = " + ".join((said["recipe"]["ranges"], *said["recipe"]["corrections"]))
     assert kept in tried
