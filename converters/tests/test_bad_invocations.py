@@ -124,6 +124,21 @@ TABLE = [
     Bad("compiler-missing", f"{GOOD.replace('raspberry-pi-4', 'coral')} --compile", r"edgetpu_compiler is not installed", r"coral\.ai"),
     Bad("golden-zero", f"{GOOD} --golden 0", r"--golden 0", None),
     Bad("effort-unknown", f"{GOOD} --effort heroic", r"heroic", None, 2),
+    Bad("budget-zero", f"{GOOD} --budget 0", r"--budget 0", r"no limit"),
+    Bad("budget-negative", f"{GOOD} --budget -1", r"--budget -1", r"no limit"),
+    Bad("budget-nan", f"{GOOD} --budget nan", r"--budget nan", r"no limit"),
+    Bad("budget-infinite", f"{GOOD} --budget inf", r"--budget inf", r"no limit"),
+    Bad("recipe-missing", f"{GOOD} --recipe nowhere.json", r"--recipe nowhere\.json: cannot be read", r"bundle"),
+    Bad("recipe-is-a-folder", f"{GOOD} --recipe {{shop}}/empty-folder", r"empty-folder: cannot be read", r"bundle"),
+    Bad("recipe-no-json", f"{GOOD} --recipe {{shop}}/no-recipe.json", r"no-recipe\.json", r"bundle"),
+    Bad("recipe-deep-json", f"{GOOD} --recipe {{shop}}/deep-recipe.json", r"nests deeper", r"bundle"),
+    Bad("recipe-a-tflite", f"{GOOD} --recipe {{shop}}/float.tflite", r"--recipe \S*float\.tflite: no bundle", r"convert wrote"),
+    Bad("recipe-a-cut-bundle", f"{GOOD} --recipe {{shop}}/cut.edgekit", r"cut\.edgekit: no bundle .* truncated", r"convert wrote"),
+    Bad("recipe-unknown-correction", f"{GOOD} --recipe {{shop}}/baz-recipe.json", r"knows no correction 'baz'", r"dead-channels"),
+    Bad("recipe-refit-without-number", f"{GOOD} --recipe {{shop}}/refit-recipe.json", r"'refit'", r"refit:0\.1"),
+    Bad("recipe-refit-next-to-nothing", f"{GOOD} --recipe {{shop}}/tiny-recipe.json", r"'refit:1e-30'", r"refit:0\.1"),
+    Bad("recipe-and-budget", f"{GOOD} --recipe {{shop}}/good.edgekit --budget 9", r"--recipe is done as it is, and --budget", r"recipe"),
+    Bad("recipe-and-per-tensor", f"{GOOD} --recipe {{shop}}/good.edgekit --per-tensor-weights", r"and --per-tensor-weights", r"per_channel"),
     Bad("output-in-no-folder", f"{GOOD} -o nowhere/out.edgekit", r"nowhere", r"mkdir"),
     Bad("output-is-a-folder", f"{GOOD} -o {{shop}}/empty-folder", r"empty-folder", None),
     Bad("unknown-option", f"{GOOD} --quantise", r"--quantise", None, 2),
@@ -196,6 +211,11 @@ def shop(made_by: Callable[[str], Path], worker: Worker, tmp_path_factory: pytes
         bundle[:middle] + bytes([bundle[middle] ^ 1]) + bundle[middle + 1 :]
     )
     (folder / "labels-3.txt").write_text("one\ntwo\nthree\n")
+    for name, recipe in {
+        "no": "{", "deep": "[" * 100_000, "baz": '{"corrections": ["baz"]}', "refit": '{"corrections": ["refit"]}',
+        "tiny": '{"corrections": ["refit:1e-30"]}',
+    }.items():  # fmt: skip
+        (folder / f"{name}-recipe.json").write_text(recipe)
     (folder / "word.csv").write_text("\n".join(",".join(["0.5"] * 431 + ["word"]) for _ in range(20)))
     (folder / "samples.py").write_text(
         "import numpy as np\n"

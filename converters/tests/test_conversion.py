@@ -37,6 +37,7 @@ from edgekit_converters.calibration.observe import observe
 from edgekit_converters.conversion import Conversion, run
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
 from edgekit_converters.quantize.legalize import legalize
+from edgekit_converters.quantize.search import BALANCED
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.request import Request
 from edgekit_converters.runner import Runner
@@ -279,7 +280,8 @@ def test_float_tflite_and_labelled_accuracy(folder: Path, tmp_path: Path) -> Non
     assert report.manifest.targets == ("raspberry-pi-4",)
     assert report.manifest.labels == ("horizontal", "vertical", "blob")
     assert report.choice is not None
-    assert len(report.choice.trials) == 2
+    assert len(report.choice.trials) == 1 + len(BALANCED)
+    assert not report.choice.stopped
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8_ends", "legacy"])

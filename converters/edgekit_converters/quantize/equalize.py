@@ -92,7 +92,8 @@ def _passes(model: Any, operator: Any) -> bool:
     subgraph = model.subgraphs[0]
     rank = len(subgraph.tensors[operator.inputs[0]].shape)
     if operator_name(model, operator) != "MEAN":
-        return rank == 4
+        # A pool may have a RELU6 of its own fused into it, which cuts at 6 whatever the factor.
+        return rank == 4 and not getattr(operator.builtinOptions, "fusedActivationFunction", 0)
     axes = model.buffers[subgraph.tensors[operator.inputs[1]].buffer].data
     return axes is not None and all(axis % rank != rank - 1 for axis in np.frombuffer(bytes(axes), "<i4"))
 
@@ -133,7 +134,9 @@ def equalize_activations(
 
 def _room(span: Span, top: tuple[float, float]) -> np.ndarray:
     """By how much each channel can be stretched before it leaves the range."""
-    room = np.full(len(span.high), MOST_STRETCH)
+    # What was silent on all samples stays as it is: a rare input that wakes it would be cut off.
+    silent = (span.low == 0) & (span.high == 0)
+    room = np.where(silent, 1.0, MOST_STRETCH)
     for end, reached in ((top[0], span.low), (top[1], span.high)):
         reaches = reached * np.sign(end) > 0
         room = np.where(reaches, np.minimum(room, end / np.where(reaches, reached, 1.0)), room)

@@ -25,7 +25,7 @@ def patches(
 
     Args:
         layer: Of the int8 or of the float model; their geometry is the same.
-        values: The layer's input, batch 1, zero points subtracted (so that padding is 0).
+        values: The layer's input, zero points subtracted (so that padding is 0).
         kernel: Shape of its weights.
         positions: Flat indices of output positions.
 
@@ -36,10 +36,11 @@ def patches(
         return np.asarray(values.reshape(-1, kernel[1])[positions])
     options = layer.operator.builtinOptions
     size, padded = _padded(values, kernel, options)
-    row, column = np.unravel_index(positions, size)
+    # A dilated convolution may stand between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, and then has a batch.
+    batch, row, column = np.unravel_index(positions, (len(values), *size))
     rows = row[:, None] * options.strideH + np.arange(kernel[1]) * options.dilationHFactor
     columns = column[:, None] * options.strideW + np.arange(kernel[2]) * options.dilationWFactor
-    seen: np.ndarray = padded[0][rows[:, :, None], columns[:, None, :]]
+    seen: np.ndarray = padded[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
     if layer.kind != DEPTHWISE:
         return seen.reshape(len(positions), -1)
     multiplier = kernel[3] // seen.shape[-1]

@@ -135,7 +135,9 @@ def quantize_model(
     left_out: tuple[LeftOut, ...] = ()
     if not settings.keep_outliers:
         observation, samples, left_out = leave_out(float_model, observation, samples)
-    fitting = [] if settings.start.effort == "fast" else fitting_samples(float_model, samples)
+    # A recipe with corrections needs samples whatever effort it names.
+    plain = settings.start.effort == "fast" and not settings.start.corrections
+    fitting = [] if plain else fitting_samples(float_model, samples)
     bases = list(_bases(float_model, observation, samples, fitting, settings, worker, progress))
     worker.close()  # nothing after this needs TensorFlow, and the passes below need the memory
     bases = [replace(base, recipe=replace(base.recipe, legalized=rewritten)) for base in bases]

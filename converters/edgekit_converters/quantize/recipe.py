@@ -21,6 +21,9 @@ BIAS = "bias"
 CORRECTIONS = (EQUALIZE_WEIGHTS, EQUALIZE, DEAD_CHANNELS, ROUND, REFIT, BIAS)
 """In the order in which they are done. "refit" takes its ridge behind a colon: "refit:0.1"."""
 
+LEAST_RIDGE, MOST_RIDGE = 1e-3, 1e6
+"""Of refitting: with less, a Hessian of inputs that go together has no inverse; with more, nothing is refitted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -87,7 +90,7 @@ def recipe_from_json(said: object) -> Recipe:
     if not isinstance(said, Mapping):
         raise _refusal("is no JSON object")
     unknown = sorted(
-        set(said)
+        set(map(str, said))
         - {
             "effort",
             "engine",
@@ -110,8 +113,9 @@ def recipe_from_json(said: object) -> Recipe:
         raise _refusal("needs a list of texts as corrections")
     for each in corrections:
         _check_correction(each)
-    if {ROUND, REFIT} <= {_kind(each) for each in corrections}:
-        raise _refusal("rounds weights twice: round and refit")
+    rounding = sorted({each for each in corrections if _kind(each) in (ROUND, REFIT)})
+    if len(rounding) > 1:
+        raise _refusal(f"rounds weights twice: {rounding[0]} and {rounding[1]}")
     widened = said.get("int16_operators", [])
     if not isinstance(widened, list | tuple) or not all(type(each) is int and each >= 0 for each in widened):
         raise _refusal("needs a list of operator numbers as int16_operators")
@@ -125,15 +129,15 @@ def _check_correction(name: str) -> None:
     kind, _, ridge = name.partition(":")
     if kind not in CORRECTIONS:
         raise _refusal(f"knows no correction '{name}'")
-    if (kind == REFIT) != bool(ridge) or (ridge and not _is_positive(ridge)):
+    if (kind == REFIT) != bool(ridge) or (ridge and not _is_ridge(ridge)):
         raise _refusal(
-            f"has a correction '{name}': refit, and no other, takes a positive number behind a colon"
+            f"has a correction '{name}': only refit takes a number, within {LEAST_RIDGE:g}..{MOST_RIDGE:g} behind a colon"
         )
 
 
-def _is_positive(text: str) -> bool:
+def _is_ridge(text: str) -> bool:
     try:
-        return 0 < float(text) <= 1e6
+        return LEAST_RIDGE <= float(text) <= MOST_RIDGE
     except ValueError:
         return False
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgekit.bundle import read_unverified
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, MalformedBundleError
+from edgekit.strictjson import parse
 from edgekit_converters.quantize.recipe import Recipe, recipe_from_json
 
 MOST_BYTES = 1 << 20
@@ -32,18 +32,23 @@ def read_recipe(source: str | Path | Mapping[str, object]) -> Recipe:
     except OSError as error:
         raise EdgekitError(f"--recipe {path}: cannot be read: {error.strerror}", hint=hint) from error
     if path.suffix != ".json":
-        return _of_bundle(data, path)
+        return _of_bundle(data, path, hint)
+    if len(data) > MOST_BYTES:
+        raise EdgekitError(f"--recipe {path}: holds {len(data)} bytes, and no recipe has so many", hint=hint)
     try:
-        said = json.loads(data[:MOST_BYTES])
-    except ValueError as error:
-        raise EdgekitError(f"--recipe {path}: is no JSON: {error}", hint=hint) from error
+        said = parse(data, path.name)
+    except MalformedBundleError as error:
+        raise EdgekitError(f"--recipe {path}: {error}", hint=hint) from error
     if isinstance(said, Mapping) and isinstance(said.get("recipe"), Mapping):
         said = said["recipe"]  # a manifest or a report that holds one
     return recipe_from_json(said)
 
 
-def _of_bundle(data: bytes, path: Path) -> Recipe:
-    recipe = read_unverified(data).manifest.recipe  # what is read says how to quantize, and runs nowhere
+def _of_bundle(data: bytes, path: Path, hint: str) -> Recipe:
+    try:
+        recipe = read_unverified(data).manifest.recipe  # what is read says how to quantize, and runs nowhere
+    except EdgekitError as error:
+        raise EdgekitError(f"--recipe {path}: no bundle to take a recipe from: {error}", hint=hint) from error
     if recipe.get("effort") == "none":
         raise EdgekitError(
             f"--recipe {path}: its model came quantized, so that there is no recipe",

@@ -61,7 +61,7 @@ def use_dead_channels(
 
     Returns:
         A float .tflite, and how many channels were put to use. It computes the same but for half a step at borders, where
-        padding is not shifted.
+        padding is not shifted, and where an activation function cuts both readings off alike.
     """
     model = unpack(float_model)
     count = 0
