@@ -44,7 +44,7 @@ def tops_of(spans: dict[str, Span]) -> dict[str, tuple[float, float]]:
 
 def activations(model: bytes, samples: list[dict[str, np.ndarray]]) -> bytes:
     spans = channel_spans(model, samples)
-    return equalize_activations(model, spans, tops_of(spans))
+    return equalize_activations(model, spans, tops_of(spans))[0]
 
 
 def weights(model: bytes, samples: list[dict[str, np.ndarray]]) -> bytes:
@@ -75,7 +75,7 @@ def test_a_channel_with_a_tenth_of_the_range_is_stretched_to_all_of_it() -> None
     ):
         before = stack.net().build()
         spans = {"a": Span(np.full(4, -1.0), np.array([8.0, 0.8, 4.0, 8.0]))}
-        after = equalize_activations(before, spans, {"a": (-20.0, 8.0)})
+        after, _ = equalize_activations(before, spans, {"a": (-20.0, 8.0)})
         gains = gains_of(before, after, "a")
         assert gains == pytest.approx([1, wanted, np.sqrt(2) if wanted < 5 else 2, 1], rel=1e-5)
 
@@ -93,7 +93,7 @@ def gains_of(before: bytes, after: bytes, name: str) -> np.ndarray:
 def test_a_channel_at_both_ends_is_held_by_the_nearer_one() -> None:
     before = Stack().conv("a", 4, NONE).depthwise("b").conv("c", 2, NONE).net().build()
     spans = {"a": Span(np.array([-1.0, -1, -4, 0]), np.array([1.0, 4, 1, 1]))}
-    after = equalize_activations(before, spans, {"a": (-4.0, 8.0)})
+    after, _ = equalize_activations(before, spans, {"a": (-4.0, 8.0)})
     assert gains_of(before, after, "a") == pytest.approx([4, 2, 1, 8], rel=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_what_is_silent_on_all_samples_stays() -> None:
     """A rare input that wakes it would be cut off at a fraction of the range."""
     before = Stack().conv("a", 4, RELU).depthwise("b").conv("c", 2, NONE).net().build()
     spans = {"a": Span(np.zeros(4), np.array([0.0, 1, 2, 8]))}
-    after = equalize_activations(before, spans, {"a": (0.0, 8.0)})
+    after, _ = equalize_activations(before, spans, {"a": (0.0, 8.0)})
     assert gains_of(before, after, "a") == pytest.approx([1, 8, 4, 1], rel=1e-5)
 
 

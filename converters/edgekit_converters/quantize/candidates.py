@@ -15,7 +15,7 @@ HELD_OUT_EVERY = 5
 LEAST_SAMPLES = 2 * HELD_OUT_EVERY
 """With fewer samples nothing is left to judge on, and what a correction is fitted to is noise."""
 
-MOST_FITTED = 128
+MOST_FITTED = 96
 """Samples that corrections are fitted to: more cost time and move none by much. What is left over judges."""
 
 MOST_SAMPLES = 256

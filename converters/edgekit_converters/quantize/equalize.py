@@ -108,7 +108,7 @@ def equalize_activations(
     spans: Mapping[str, Span],
     tops: Mapping[str, tuple[float, float]],
     eased: float = EASED,
-) -> bytes:
+) -> tuple[bytes, dict[str, Span]]:
     """Stretches every channel towards the int8 range of its tensor.
 
     Args:
@@ -118,9 +118,9 @@ def equalize_activations(
         eased: Exponent of the stretch where the weights behind are not depthwise.
 
     Returns:
-        A float .tflite that computes the same on the samples that the spans are of.
+        A float .tflite that computes the same on the samples that the spans are of, and the spans of its channels.
     """
-    model = unpack(float_model)
+    model, stretched = unpack(float_model), dict(spans)
     for joint in joints(model):
         name = joint.before.name
         if name not in spans or name not in tops:
@@ -129,7 +129,8 @@ def equalize_activations(
         if joint.after.kind != DEPTHWISE:
             stretch = stretch**eased
         _rescale(model, joint, stretch)
-    return pack(model)
+        stretched[name] = Span(spans[name].low * stretch, spans[name].high * stretch)
+    return pack(model), stretched
 
 
 def _room(span: Span, top: tuple[float, float]) -> np.ndarray:

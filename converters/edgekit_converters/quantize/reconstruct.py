@@ -11,6 +11,7 @@ the range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +45,10 @@ LEAST_ACTIVE_SHARE = 0.25
 MOST_INPUTS = 2304
 """Inputs of one output (3 x 3 x 256) up to which a layer is rounded by its Hessian; wider ones are rounded to nearest."""
 
-EQUATIONS = 8192
-DEPTHWISE_EQUATIONS = 2048
-"""Positions that a layer is fitted at, over all samples together; a depthwise output has few unknowns."""
+LEAST_EQUATIONS = 2048
+EQUATIONS_AN_INPUT = 16
+MOST_EQUATIONS = 8192
+"""Positions that a layer is fitted at, over all samples together: by its unknowns, within those bounds."""
 
 SEED = 20261127
 
@@ -210,7 +212,8 @@ class _Step:
         layer = self.pair.rough
         scale, zero_point = _quantization(self.stored.model, layer.source)
         available = output_positions(layer, self.stored.model)
-        wanted = DEPTHWISE_EQUATIONS if layer.kind == DEPTHWISE else EQUATIONS
+        unknowns = math.prod(kernel[1:3] if layer.kind == DEPTHWISE else kernel[1:])
+        wanted = min(max(LEAST_EQUATIONS, EQUATIONS_AN_INPUT * unknowns), MOST_EQUATIONS)
         each = min(available, max(1, wanted // self.count))
         inputs, targets, total = [], [], np.zeros(())
         fed = self.stored.values(layer.source, layer.index - 1)

@@ -53,10 +53,13 @@ class Equations:
         """The damped Hessian, and what was added to its diagonal: [] or [outputs]."""
         count = len(self.inputs)
         if self.depthwise:
-            by_output = np.ascontiguousarray(
-                self.inputs.transpose(2, 1, 0)
-            )  # strided, matmul would not use BLAS
-            plain = by_output @ by_output.transpose(0, 2, 1) / count
+            taps = range(
+                self.inputs.shape[1]
+            )  # products of taps: batches of small matrices are slower by far
+            pairs = [
+                [np.einsum("po,po->o", self.inputs[:, i], self.inputs[:, j]) for j in taps] for i in taps
+            ]
+            plain = np.array(pairs).transpose(2, 0, 1) / count
         else:
             plain = self.inputs.T @ self.inputs / count
         size = plain.shape[-1]

@@ -38,9 +38,10 @@ STANDARD_ERRORS = 1.0
 """By how much a candidate must win over a plainer one: a gain below either is as likely chance. (Two standard errors would
 keep plainer models that are worse: 32 samples of 10 classes tell no less than 1 dB apart.)"""
 
-BALANCED = ((BIAS,), (ROUND, BIAS), (EQUALIZE, DEAD_CHANNELS, ROUND, BIAS))
+BALANCED = ((BIAS,), (EQUALIZE, DEAD_CHANNELS, ROUND, BIAS))
 BEST = (
     *BALANCED,
+    (ROUND, BIAS),
     (EQUALIZE, ROUND, BIAS),
     (DEAD_CHANNELS, ROUND, BIAS),
     (f"{REFIT}:1", BIAS),
@@ -71,11 +72,11 @@ def make(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: int)
     """
     float_model, done = base.float_model, set(recipe.corrections)
     if done & {EQUALIZE, DEAD_CHANNELS}:
-        ranges = int8_ranges(base.int8_model)
+        ranges, spans = int8_ranges(base.int8_model), channel_spans(float_model, samples)
         if EQUALIZE in done:
-            float_model = equalize_activations(float_model, channel_spans(float_model, samples), ranges)
+            float_model, spans = equalize_activations(float_model, spans, ranges)
         if DEAD_CHANNELS in done:
-            float_model, _ = use_dead_channels(float_model, channel_spans(float_model, samples), ranges)
+            float_model, _ = use_dead_channels(float_model, spans, ranges)
     ridge = recipe.refit_ridge
     rounding = "refitted" if ridge is not None else "compensated" if ROUND in done else "nearest"
     method = Method(rounding, DAMPING if ridge is None else ridge, bias=BIAS in done)
