@@ -27,8 +27,8 @@ PER_INPUT = ("range", "mean", "std", "resize", "color", "layout")
 HELP = """\
 Turn a trained model into a strictly int8 bundle for a device.
 
-MODEL is a .keras or .h5 file, a SavedModel folder or a .tflite. It is calibrated on your data, quantized to int8
-(inputs and outputs too), audited, and measured beside the float original.
+MODEL is a .keras, .h5, .tflite, .pt2 or .onnx file or a SavedModel folder. It is calibrated on your data, quantized
+to int8 (inputs and outputs too), audited, and measured beside the float original.
 
 \b
 For instance:
@@ -47,7 +47,7 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
 
 
 @click.command(cls=SectionedCommand, help=HELP, epilog=EPILOG)
-@click.argument("model", type=click.Path())
+@click.argument("model", type=click.Path(), required=False)
 @section(
     "Device and result",
     {
@@ -179,6 +179,14 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
             "is_flag": True,
             "help": "Run code that is stored in the model file (Lambda layers).",
         },
+        "--torch": {
+            "metavar": "FILE.py:FUNCTION",
+            "help": "In place of MODEL: a function that returns a torch.nn.Module. Give --input-shape too.",
+        },
+        "--weights": {
+            "metavar": "FILE",
+            "help": "The state dict of that module (.pth, .safetensors), loaded without running code.",
+        },
     },
 )
 @section(
@@ -208,7 +216,7 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
         },
     },
 )
-def convert(model: str, **words: Any) -> None:
+def convert(model: str | None, **words: Any) -> None:
     """Convert as the words say; see HELP."""
     from edgekit_converters.extras import require_convert
 
@@ -221,7 +229,7 @@ def convert(model: str, **words: Any) -> None:
     folders = device_folders(words.pop("device_dir"))
     words |= {"target": find_device(words["target"], folders).name, "device_dirs": folders}
     as_json = words.pop("json")
-    words["output"] = output = Path(words["output"] or default_output(model))
+    words["output"] = output = Path(words["output"] or default_output(model or words["weights"] or "model"))
     words["outputs"] = tuple(words["outputs"].split(",")) if words["outputs"] is not None else ()
     words["input_shapes"] = one_or_by_name("input-shape", words.pop("input_shape")) or {}
     words |= {word: one_or_by_name(word, words[word]) for word in PER_INPUT}

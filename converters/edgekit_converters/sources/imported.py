@@ -1,0 +1,73 @@
+"""A float .tflite that another framework's converter made: named, made static, freed of TRANSPOSE operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgekit_converters.sources.finish import finish, refuse_input_types, refuse_operators
+from edgekit_converters.sources.folding import fold_constants
+from edgekit_converters.sources.layouts import fold_inputs, remove_transposes, transposes
+from edgekit_converters.sources.model import FloatModel, SourceOptions
+from edgekit_converters.sources.naming import dropped_input
+from edgekit_converters.sources.tflite import chosen_outputs
+from edgekit_converters.surgery import pack, prune_to_outputs, unpack
+from edgekit_targets.tflite import read_graph
+
+
+def import_float(
+    data: bytes,
+    kind: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    options: SourceOptions,
+    notes: Sequence[str] = (),
+) -> FloatModel:
+    """Brings what a converter wrote to the form of every source; runs in the worker process.
+
+    Args:
+        data: The .tflite.
+        kind: What it was made from, in words.
+        inputs: One name an input, in tensor order.
+        outputs: One name an output, in tensor order.
+        options: `outputs` cuts it, at these names or at tensors.
+        notes: What happened before.
+
+    Raises:
+        UnsupportedModelError: See `finish`.
+        SourceError: `options` names an output that is not there.
+    """
+    graph = read_graph(data)
+    refuse_operators(graph)
+    refuse_input_types(graph, inputs)
+    model = unpack(data)
+    model.signatureDefs = None
+    # litert-torch says so, and then TensorFlow's quantizer leaves the weights float, and every convolution with them.
+    model.metadata = [each for each in model.metadata or [] if each.name != b"keep_stablehlo_constant"]
+    if options.outputs:
+        chosen = chosen_outputs(graph.main, outputs, options.outputs)
+        kept = prune_to_outputs(model, list(chosen.values()))
+        notes = [*notes, *(dropped_input(name) for n, name in enumerate(inputs) if n not in kept)]
+        inputs, outputs = [inputs[position] for position in kept], list(chosen)
+    data = pack(model)
+    graph = read_graph(data)
+    data = fold_constants(data, graph, [graph.main.tensors[index].shape for index in graph.main.inputs])
+    model = unpack(data)
+    prune_to_outputs(model, model.subgraphs[0].outputs)
+    before = transposes(model)
+    names = list(inputs)
+    remove_transposes(model)
+    folded = {names[position] for position in fold_inputs(model)}
+    remove_transposes(model)
+    made = finish(pack(model), kind, inputs=inputs, outputs=outputs, notes=notes)
+    after = transposes(unpack(made.flatbuffer))
+    turned = [f"input '{name}' was turned: data stay NCHW, the device feeds NHWC" for name in sorted(folded)]
+    count = [f"TRANSPOSE operators: {after} left of the {before} that the conversion made"] if before else []
+    return replace(
+        made,
+        inputs=tuple(
+            replace(spec, layout="NHWC", data_layout="NCHW") if spec.name in folded else spec
+            for spec in made.inputs
+        ),
+        notes=(*made.notes, *turned, *count),
+    )
