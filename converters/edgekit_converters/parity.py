@@ -86,9 +86,13 @@ def compare_with_original(source: FloatModel, calibration: CalibrationSet) -> Pa
     worst = max(differences, key=differences.__getitem__)
     parity = Parity(source.original.framework, len(samples), worst, differences[worst])
     if parity.difference > TOLERANCE:
+        how = f"differs by {parity.difference:.2g} of its largest value, and {TOLERANCE:g} is allowed"
+        if made[worst].shape != truth[worst].shape:
+            how = f"has the shape {made[worst].shape[1:]} and not {truth[worst].shape[1:]}"
+        elif not np.isfinite(parity.difference):
+            how = "is not finite"
         raise ParityError(
-            f"the float .tflite is not the {parity.framework} model: on {parity.samples} of your samples output '{worst}' "
-            f"differs by {parity.difference:.2g} of its largest value, and {TOLERANCE:g} is allowed",
+            f"the float .tflite is not the {parity.framework} model: on {parity.samples} of your samples output '{worst}' {how}",
             hint="the converter changed the model in silence: please report it with the model; --outputs before the "
             "part that differs may go around it",
         )

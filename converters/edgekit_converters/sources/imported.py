@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edgekit_converters.sources.finish import finish, refuse_input_types, refuse_operators
 from edgekit_converters.sources.folding import fold_constants
-from edgekit_converters.sources.layouts import fold_inputs, remove_transposes, transposes
+from edgekit_converters.sources.layouts import fold_inputs, remove_transposes, transposes, turn_outputs_back
 from edgekit_converters.sources.model import FloatModel, SourceOptions
 from edgekit_converters.sources.naming import dropped_input
 from edgekit_converters.sources.tflite import chosen_outputs
@@ -22,6 +22,7 @@ def import_float(
     outputs: Sequence[str],
     options: SourceOptions,
     notes: Sequence[str] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> FloatModel:
     """Brings what a converter wrote to the form of every source; runs in the worker process.
 
@@ -32,6 +33,7 @@ def import_float(
         outputs: One name an output, in tensor order.
         options: `outputs` cuts it, at these names or at tensors.
         notes: What happened before.
+        shapes: Of the original's outputs, by name, where the converter may have turned them.
 
     Raises:
         UnsupportedModelError: See `finish`.
@@ -54,10 +56,12 @@ def import_float(
     data = fold_constants(data, graph, [graph.main.tensors[index].shape for index in graph.main.inputs])
     model = unpack(data)
     prune_to_outputs(model, model.subgraphs[0].outputs)
+    turn_outputs_back(model, [(shapes or {}).get(name) for name in outputs])
     before = transposes(model)
     names = list(inputs)
-    remove_transposes(model)
     folded = {names[position] for position in fold_inputs(model)}
+    remove_transposes(model)
+    folded |= {names[position] for position in fold_inputs(model)}
     remove_transposes(model)
     made = finish(pack(model), kind, inputs=inputs, outputs=outputs, notes=notes)
     after = transposes(unpack(made.flatbuffer))

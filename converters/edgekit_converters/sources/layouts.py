@@ -72,6 +72,16 @@ class _View:
             return None
         return self.permutation(self.maker.get(index))
 
+    def bypass(self, operator: OperatorT, position: int) -> None:
+        """Lets an operator read what a TRANSPOSE before it reads; the TRANSPOSE goes if nobody else needs it."""
+        index = int(operator.inputs[position])
+        inner = self.maker[index]
+        inputs = [int(each) for each in operator.inputs]
+        inputs[position] = int(inner.inputs[0])
+        operator.inputs = inputs
+        if index not in self.outputs and all(user is operator for user in self.users[index]):
+            self.graph.operators.remove(inner)
+
 
 def remove_transposes(model: ModelT) -> None:
     """Removes, cancels and moves TRANSPOSE operators of the main subgraph as far as the graph allows.
@@ -98,7 +108,7 @@ def fold_inputs(model: ModelT) -> tuple[int, ...]:
         users = view.users.get(index, [])
         if index in view.outputs or len(view.shape(index)) != 4 or not users:
             continue
-        if any(view.permutation(user) != TO_CHANNELS_LAST for user in users):
+        if not all(_turns_channels_last(view, user) for user in users):
             continue
         if any(int(user.outputs[0]) in view.outputs for user in users):
             continue
@@ -112,6 +122,40 @@ def fold_inputs(model: ModelT) -> tuple[int, ...]:
     return tuple(folded)
 
 
+def _turns_channels_last(view: _View, operator: OperatorT) -> bool:
+    """A TRANSPOSE to channels last, or a RESHAPE that comes to the same as there is one channel."""
+    order = view.permutation(operator)
+    if order is not None or operator_name(view.model, operator) != "RESHAPE":
+        return order == TO_CHANNELS_LAST
+    batch, channels, height, width = view.shape(int(operator.inputs[0]))
+    return channels == 1 and view.shape(int(operator.outputs[0])) == (batch, height, width, 1)
+
+
+def turn_outputs_back(model: ModelT, shapes: Sequence[Sequence[int] | None]) -> None:
+    """Gives outputs that a converter left channels last the channels-first shape that they had.
+
+    Args:
+        model: Is changed: TRANSPOSE operators are added.
+        shapes: What each output shall be, in tensor order; None where nobody knows. Other shapes are left alone.
+    """
+    graph = model.subgraphs[0]
+    for position, (number, wanted) in enumerate(zip(list(graph.outputs), shapes, strict=True)):
+        index = int(number)
+        shape = _View(model).shape(index)
+        if wanted is None or tuple(wanted) == shape or len(wanted) < 3:
+            continue
+        order = (0, len(shape) - 1, *range(1, len(shape) - 1))
+        if len(wanted) != len(shape) or tuple(shape[axis] for axis in order) != tuple(wanted):
+            continue
+        maker = _View(model).maker[index]
+        constant = add_constant(model, "order", np.array(order, np.int32))
+        made = insert_operator(model, maker, "TRANSPOSE", [index, constant], like=index)
+        graph.tensors[made].shape, graph.tensors[made].shapeSignature = list(wanted), None
+        at = next(n for n, each in enumerate(graph.operators) if each is maker)
+        graph.operators[at - 1], graph.operators[at] = graph.operators[at], graph.operators[at - 1]
+        graph.outputs = [made if n == position else int(each) for n, each in enumerate(graph.outputs)]
+
+
 def transposes(model: ModelT) -> int:
     """How many TRANSPOSE operators the main subgraph has."""
     operators = model.subgraphs[0].operators
@@ -123,7 +167,7 @@ def _one_step(view: _View) -> bool:
     return any(
         step(view, operator)
         for operator in view.graph.operators
-        for step in (_cancelled, _as_reshape, _below, _below_pair, _into_mean)
+        for step in _STEPS
     )
 
 
@@ -162,11 +206,14 @@ def _as_reshape(view: _View, operator: OperatorT) -> bool:
     kept = [axis for axis in order if shape[axis] != 1]
     if kept != sorted(kept):
         return False
-    target = np.array(view.shape(int(operator.outputs[0])), np.int32)
-    data = int(operator.inputs[0])
-    set_operator(view.model, operator, "RESHAPE", [data, add_constant(view.model, "shape", target)])
-    operator.builtinOptions.newShape = target.tolist()
+    _make_reshape(view, operator, int(operator.inputs[0]), view.shape(int(operator.outputs[0])))
     return True
+
+
+def _make_reshape(view: _View, operator: OperatorT, data: int, shape: Sequence[int]) -> None:
+    constant = add_constant(view.model, "shape", np.array(shape, np.int32))
+    set_operator(view.model, operator, "RESHAPE", [data, constant])
+    operator.builtinOptions.newShape = list(shape)
 
 
 def _below(view: _View, operator: OperatorT) -> bool:
@@ -176,60 +223,146 @@ def _below(view: _View, operator: OperatorT) -> bool:
     order = view.turned(int(operator.inputs[0]))
     if order is None:
         return False
-    inner = view.maker[int(operator.inputs[0])]
-    operator.inputs = [int(inner.inputs[0])]
+    view.bypass(operator, 0)
     _turn_behind(view, operator, order)
-    view.graph.operators.remove(inner)
     return True
 
 
 def _below_pair(view: _View, operator: OperatorT) -> bool:
-    """The same for an operator on two tensors that are turned alike, or on one and a constant."""
+    """The same for an operator on two tensors, where the other is turned alike, constant, or has one long axis."""
     if operator_name(view.model, operator) not in _PAIRWISE or len(operator.inputs) != 2:
         return False
     indices = [int(index) for index in operator.inputs]
     orders = [view.turned(index) for index in indices]
     order = next((each for each in orders if each is not None), None)
-    if order is None or indices[0] == indices[1]:
+    if order is None or indices[0] == indices[1] or len(view.shape(int(operator.outputs[0]))) != len(order):
         return False
-    replaced = []
-    for index, own in zip(indices, orders, strict=True):
+    if not all(own == order or _can_turn(view, index, order) for index, own in zip(indices, orders, strict=True)):
+        return False
+    for position, (index, own) in enumerate(zip(indices, orders, strict=True)):
         if own == order:
-            replaced.append(int(view.maker[index].inputs[0]))
-        elif (value := view.constant(index)) is not None and value.ndim in (0, 1, len(order)):
-            full = value.reshape((1,) * (len(order) - value.ndim) + value.shape)
-            source = np.ascontiguousarray(full.transpose(np.argsort(order)))
-            name = f"{(view.graph.tensors[index].name or b'constant').decode()}/turned"
-            replaced.append(add_constant(view.model, name, source))
+            view.bypass(operator, position)
         else:
-            return False
-    inner = [view.maker[index] for index, own in zip(indices, orders, strict=True) if own is not None]
-    operator.inputs = replaced
+            inputs = [int(each) for each in operator.inputs]
+            inputs[position] = _turned_back(view, operator, index, order)
+            operator.inputs = inputs
     _turn_behind(view, operator, order)
-    for each in inner:
-        view.graph.operators.remove(each)
     return True
+
+
+def _can_turn(view: _View, index: int, order: Sequence[int]) -> bool:
+    shape = view.shape(index)
+    if view.constant(index) is not None:
+        return len(shape) <= len(order)
+    return len(shape) == len(order) and sum(size != 1 for size in shape) <= 1
+
+
+def _turned_back(view: _View, before: OperatorT, index: int, order: Sequence[int]) -> int:
+    """A tensor as it would be in front of the TRANSPOSE `order`."""
+    shape = view.shape(index)
+    inverse = np.argsort(order)
+    value = view.constant(index)
+    if value is not None:
+        full = value.reshape((1,) * (len(order) - value.ndim) + value.shape)
+        name = f"{(view.graph.tensors[index].name or b'constant').decode()}/turned"
+        return add_constant(view.model, name, np.ascontiguousarray(full.transpose(inverse)))
+    target = [shape[int(axis)] for axis in inverse]
+    made = insert_operator(view.model, before, "RESHAPE", [index], like=index)
+    reshape = next(each for each in view.graph.operators if made in map(int, each.outputs))
+    _make_reshape(view, reshape, index, target)
+    view.graph.tensors[made].shape, view.graph.tensors[made].shapeSignature = target, None
+    return made
+
+
+def _below_reshape(view: _View, operator: OperatorT) -> bool:
+    """TRANSPOSE before a RESHAPE that only adds or drops an axis of size 1 goes behind it."""
+    if operator_name(view.model, operator) != "RESHAPE":
+        return False
+    order = view.turned(int(operator.inputs[0]))
+    if order is None:
+        return False
+    inner = view.maker[int(operator.inputs[0])]
+    source, turned = view.shape(int(inner.inputs[0])), view.shape(int(operator.inputs[0]))
+    target = view.shape(int(operator.outputs[0]))
+    found = _dropped(source, turned, target, order) or _added(source, turned, target, order)
+    if found is None:
+        return False
+    shape, after = found
+    view.bypass(operator, 0)
+    _turn_behind(view, operator, after)
+    _make_reshape(view, operator, int(operator.inputs[0]), shape)
+    return True
+
+
+_Moved = tuple[tuple[int, ...], tuple[int, ...]]
+Shape = tuple[int, ...]
+
+
+def _dropped(source: Shape, turned: Shape, target: Shape, order: Shape) -> _Moved | None:
+    """The shape to drop an axis to before the TRANSPOSE, and the order that is left to do then."""
+    for position, size in enumerate(turned):
+        if size == 1 and turned[:position] + turned[position + 1 :] == target:
+            axis = order[position]
+            rest = [each for each in order if each != axis]
+            return source[:axis] + source[axis + 1 :], tuple(each - (each > axis) for each in rest)
+    return None
+
+
+def _added(source: Shape, turned: Shape, target: Shape, order: Shape) -> _Moved | None:
+    """The same for an axis that is added: it is added in front of the same neighbour."""
+    for position, size in enumerate(target):
+        if size == 1 and target[:position] + target[position + 1 :] == turned:
+            axis = order[position] if position < len(order) else len(source)
+            moved = [each + (each >= axis) for each in order]
+            return source[:axis] + (1,) + source[axis:], (*moved[:position], axis, *moved[position:])
+    return None
+
+
+def _joined(view: _View, operator: OperatorT) -> bool:
+    """RESHAPE of a RESHAPE is one; to the shape that is there already, none."""
+    if operator_name(view.model, operator) != "RESHAPE":
+        return False
+    index = int(operator.inputs[0])
+    inner = view.maker.get(index)
+    if inner is not None and operator_name(view.model, inner) == "RESHAPE":
+        view.bypass(operator, 0)
+        return True
+    return view.shape(index) == view.shape(int(operator.outputs[0])) and _bypassed(view, operator, index)
 
 
 def _into_mean(view: _View, operator: OperatorT) -> bool:
     """A mean or maximum over axes can be taken over the axes as they were before the TRANSPOSE."""
     if operator_name(view.model, operator) not in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"):
         return False
-    order = view.turned(int(operator.inputs[0]))
+    order = view.permutation(view.maker.get(int(operator.inputs[0])))
     axes = view.constant(int(operator.inputs[1]))
     if order is None or axes is None:
         return False
-    rank = len(order)
-    reduced = [order[int(axis) % rank] for axis in np.atleast_1d(axes)]
-    kept = [axis for axis in order if axis not in reduced]
+    reduced = [order[int(axis) % len(order)] for axis in np.atleast_1d(axes)]
+    keep = bool(operator.builtinOptions.keepDims)
     sizes = view.shape(int(view.maker[int(operator.inputs[0])].inputs[0]))
-    moving = [axis for axis in kept if sizes[axis] != 1]
-    if operator.builtinOptions.keepDims or moving != sorted(moving):
+    moving = [axis for axis in order if axis not in reduced and sizes[axis] != 1]
+    if moving != sorted(moving):
         return False
-    inner = view.maker[int(operator.inputs[0])]
     new = add_constant(view.model, "axes", np.array(sorted(reduced), np.int32))
-    operator.inputs = [int(inner.inputs[0]), new]
-    view.graph.operators.remove(inner)
+    view.bypass(operator, 0)
+    operator.inputs = [int(operator.inputs[0]), new]
+    if keep:
+        _turn_behind(view, operator, order)  # of one long axis: a RESHAPE in the next step
+    return True
+
+
+def _by_reciprocal(view: _View, operator: OperatorT) -> bool:
+    """DIV by a constant is MUL by its reciprocal, which int8 has kernels for that cannot divide by a zero."""
+    if operator_name(view.model, operator) != "DIV":
+        return False
+    divisor = view.constant(int(operator.inputs[1]))
+    if divisor is None or divisor.dtype != np.float32 or not divisor.all():
+        return False
+    activation = operator.builtinOptions.fusedActivationFunction
+    constant = add_constant(view.model, "reciprocal", (1 / divisor.astype(np.float64)).astype(np.float32))
+    set_operator(view.model, operator, "MUL", [int(operator.inputs[0]), constant])
+    operator.builtinOptions.fusedActivationFunction = activation
     return True
 
 
@@ -254,3 +387,4 @@ def _replace(view: _View, old: int, new: int) -> None:
         operator.inputs = [new if int(index) == old else int(index) for index in operator.inputs]
 
 
+_STEPS = (_cancelled, _as_reshape, _joined, _by_reciprocal, _below, _below_pair, _below_reshape, _into_mean)

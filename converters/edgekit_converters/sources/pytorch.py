@@ -125,8 +125,9 @@ def export_float(
     inputs, outputs = _port_names(data, exported["inputs"], exported["outputs"])
     notes = (*opened["notes"], *exported.get("notes", ()))
     plain = replace(options, example_inputs=None, params=None)  # what is in memory here stays here
+    turned = exported.get("shapes")
     made = worker.call(
-        "import the float model", import_float, data, opened["kind"], inputs, outputs, plain, notes
+        "import the float model", import_float, data, opened["kind"], inputs, outputs, plain, notes, turned
     )
     return made.with_original(original, shapes)
 

@@ -51,6 +51,7 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
 
 def export(request: dict[str, Any]) -> dict[str, Any]:
     """Writes float.tflite for the settled shapes, in the layouts of the ONNX model."""
+    import numpy as np
     import onnx
     import onnx2tf
 
@@ -67,7 +68,8 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         onnx.save(model, settled)
         _opened["settled"] = settled
-        _session()
+        feeds = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        answers = _session().run(None, feeds)
     except Exception as error:
         raise Refusal(
             "source",
@@ -88,7 +90,8 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         raise _explained(error) from error
     made = _folder / "onnx2tf" / "settled_float32.tflite"
     made.rename(_folder / "float.tflite")
-    return {"inputs": [[name, name] for name in shapes], "outputs": _opened["outputs"]}
+    turned = {name: list(answer.shape) for name, answer in zip(_opened["outputs"], answers, strict=True)}
+    return {"inputs": [[name, name] for name in shapes], "outputs": _opened["outputs"], "shapes": turned}
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +123,16 @@ def _session() -> Any:
 def _explained(error: BaseException) -> Refusal:
     """One operator with its node and what to do, out of what onnx2tf says."""
     said = stage_protocol.one_line(error)
+    cause: BaseException | None = error
+    while cause is not None and not hasattr(cause, "node_op"):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:  # its own NodeValidationError
+        return Refusal(
+            "unsupported",
+            f"onnx2tf has no TFLite form for {cause.node_op} in node '{cause.node_name}': "
+            f"{str(cause)[: stage_protocol.WIDTH]}",
+            "replace this operator, or end the model before it and do the rest in the app",
+        )
     text = str(error)
     operator = re.search(r"\bop(?:_type)?['\"]?\s*[=:]\s*['\"]?(\w+)", text)
     node = re.search(r"\b(?:node|node_name|name)['\"]?\s*[=:]\s*['\"]?([\w./:-]+)", text)
