@@ -353,17 +353,29 @@ def _into_mean(view: _View, operator: OperatorT) -> bool:
 
 
 def _by_reciprocal(view: _View, operator: OperatorT) -> bool:
-    """DIV by a constant is MUL by its reciprocal, which int8 has kernels for that cannot divide by a zero."""
+    """DIV by a constant or by a root is MUL by its reciprocal: int8 may round a small divisor to zero."""
     if operator_name(view.model, operator) != "DIV":
         return False
-    divisor = view.constant(int(operator.inputs[1]))
+    index = int(operator.inputs[1])
+    root = view.maker.get(index)
+    if root is not None and operator_name(view.model, root) == "SQRT" and len(view.users[index]) == 1:
+        if index in view.outputs:
+            return False
+        set_operator(view.model, root, "RSQRT", [int(root.inputs[0])])
+        _make_mul(view, operator, index)
+        return True
+    divisor = view.constant(index)
     if divisor is None or divisor.dtype != np.float32 or not divisor.all():
         return False
-    activation = operator.builtinOptions.fusedActivationFunction
-    constant = add_constant(view.model, "reciprocal", (1 / divisor.astype(np.float64)).astype(np.float32))
-    set_operator(view.model, operator, "MUL", [int(operator.inputs[0]), constant])
-    operator.builtinOptions.fusedActivationFunction = activation
+    inverse = (1 / divisor.astype(np.float64)).astype(np.float32)
+    _make_mul(view, operator, add_constant(view.model, "reciprocal", inverse))
     return True
+
+
+def _make_mul(view: _View, operator: OperatorT, factor: int) -> None:
+    activation = operator.builtinOptions.fusedActivationFunction if operator.builtinOptions else 0
+    set_operator(view.model, operator, "MUL", [int(operator.inputs[0]), factor])
+    operator.builtinOptions.fusedActivationFunction = activation
 
 
 def _turn_behind(view: _View, operator: OperatorT, order: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import SourceError, UnknownModelError, UnsupportedModelError
+from edgekit.errors import SourceError, UnsupportedModelError
 from edgekit_converters.environments.locate import interpreter_for
 from edgekit_converters.sources.imported import import_float
 from edgekit_converters.sources.model import FloatModel, SourceOptions
@@ -137,8 +137,8 @@ def _port_names(
 ) -> tuple[list[str], list[str]]:
     """The names of inputs and outputs in tensor order, out of the names that the converter gave them."""
     graph = read_graph(data)
-    if not graph.signatures:
-        raise UnknownModelError("the converter wrote no signature", hint="please report it with the model")
+    if not graph.signatures:  # jax2tf: in order
+        return [name for _, name in called], list(outputs)
     signature = graph.signatures[0]
     theirs = {index: name for name, index in signature.inputs.items()}
     own = dict(called)

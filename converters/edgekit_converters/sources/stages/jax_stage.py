@@ -48,7 +48,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
     converted = jax2tf.convert(exported.call, with_gradient=False)
     # jax2tf puts what is between its own marks into one XlaCallModule, which TFLiteConverter takes apart again.
     function = tf.function(
-        lambda *inputs: _named_outputs(converted(*inputs)),
+        lambda *inputs: list(_named_outputs(converted(*inputs)).values()),
         autograph=False,
         input_signature=[
             tf.TensorSpec(shape, tf.float32, name=f"args_{number}") for number, shape in enumerate(shapes)
