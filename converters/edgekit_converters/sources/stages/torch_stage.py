@@ -15,7 +15,10 @@ from stage_protocol import Refusal
 
 # What torch writes as a symbolic size: sums, products and floor divisions of symbols. torch.export.load hands these
 # texts to sympy.sympify, which evaluates them as Python.
-_EXPRESSION = re.compile(r"(?:[\s\d+\-*/%<>=!(),]|\b(?:[su]\d+|Max|Min|Mod|FloorDiv|True|False|int_oo|oo)\b)*")
+_EXPRESSION = re.compile(
+    r"(?:[\s\d+\-*/%<>=!(),]|Symbol\('[su]\d+'|\b(?:[su]\d+|positive|nonnegative|integer|Integer|Add|Mul|Pow|Max|Min|Mod"
+    r"|FloorDiv|PythonMod|CleanDiv|True|False|int_oo|oo)\b)*"
+)
 
 
 class _Opened:
@@ -85,7 +88,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
     try:
         edge = litert_torch.convert(opened.module, arguments, keywords or None)
     except Exception as error:
-        raise _explained(error) from error
+        raise _explained(error, opened.module, arguments, keywords) from error
     edge.export(str(_folder / "float.tflite"))
     return {"inputs": [[f"args_{n}", name] for n, name in enumerate(opened.names)], "outputs": list(outputs)}
 
@@ -255,7 +258,7 @@ def _load_weights(module: Any, path: Path) -> None:
     except Exception as error:
         raise Refusal(
             "code",
-            f"--weights {path}: cannot be loaded as weights alone: {stage_protocol.one_line(error)}",
+            f"--weights {path}: holds more than weights, or is broken ({type(error).__name__})",
             "save them with torch.save(model.state_dict(), 'w.pth'); a pickled module would run code",
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):  # what training scripts wrap around it
@@ -314,22 +317,41 @@ def _named_outputs(value: Any) -> dict[str, Any]:
     return names
 
 
-def _explained(error: Exception) -> Refusal:
-    """One operator and what to do, out of what litert-torch says."""
-    text = str(error)
-    found = re.search(r"(?:Lowering not found|not found for|Unsupported|not supported|no lowering)\D*?((?:aten|torch\.ops|prims|torchvision)[\w.:]+)", text, re.I)
-    operator = found or re.search(r"\b((?:aten|prims|torchvision)(?:\.|::)\w+(?:\.\w+)?)", text)
-    if operator:
+def _explained(error: Exception, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Refusal:
+    """The operators that litert-torch does not know, with their layers, and what to do."""
+    try:
+        unknown = _unknown_operators(module, arguments, keywords)
+    except Exception:  # what failed once may fail again, and then only litert-torch's own words are left
+        unknown = []
+    if unknown:
         return Refusal(
             "unsupported",
-            f"litert-torch has no TFLite form for {operator[1]}",
-            "replace this operator in the model, or end the model before it and do the rest in the app",
+            f"litert-torch has no TFLite form for {'; '.join(unknown[:5])}",
+            "replace this operation in the model, or end the model before it and do the rest in the app",
         )
     return Refusal(
         "unsupported",
         f"litert-torch cannot convert it: {stage_protocol.one_line(error)}",
         "end the model before the part that fails and do the rest in the app, or report the model",
     )
+
+
+def _unknown_operators(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[str]:
+    import torch
+    from litert_torch import fx_infra
+    from litert_torch.backend import lowerings
+
+    program = torch.export.export(module, arguments, keywords or None, strict=False)
+    program = program.run_decompositions(fx_infra.decomp.pre_lower_decomp())
+    found = []
+    for node in program.graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload) and lowerings.lookup(node.target) is None:
+            stack = list((node.meta.get("nn_module_stack") or {}).values())
+            layer = str(stack[-1][0]).removeprefix("L['self'].") if stack else ""
+            place = f"{node.target}{f' in layer {layer!r}' if layer else ''}"
+            if place not in found:
+                found.append(place)
+    return found
 
 
 if __name__ == "__main__":
