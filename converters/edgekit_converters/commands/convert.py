@@ -218,6 +218,8 @@ Words with [NAME=] hold for every input, or for the one named, and can be said a
 )
 def convert(model: str | None, **words: Any) -> None:
     """Convert as the words say; see HELP."""
+    if model is None and words["torch"] is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
     from edgekit_converters.extras import require_convert
 
     require_convert()
