@@ -101,7 +101,9 @@ def _named_outputs(value: Any) -> dict[str, Any]:
 def _explained(error: Exception) -> Refusal:
     """The operators and what to do, out of hundreds of lines of TFLiteConverter."""
     text = str(error)
-    found = sorted(set(re.findall(r"'((?:stablehlo|chlo|tf|mhlo|vhlo)\.[\w.]+)' op", text)))
+    found = sorted(set(re.findall(r"'(?:stablehlo|chlo|tf|mhlo|vhlo)\.([\w.]+?)(?:_v\d+)?' op", text)))
+    if found == ["XlaCallModule"]:  # a call of a library, such as LAPACK's, which nothing else names
+        found = sorted(set(re.findall(r"custom_call @(\w+)", _opened["exported"].mlir_module()))) or found
     if found:
         return Refusal(
             "unsupported",
