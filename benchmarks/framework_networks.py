@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 EPOCHS = {"resnet20": 3, "mobilenetv3": 4, "cnn1d": 12, "lstm": 12}
 
 
-def conv(i: int, o: int, k: int = 3, s: int = 1, g: int = 1, act: type[nn.Module] | None = nn.ReLU) -> nn.Sequential:
+def conv(
+    i: int, o: int, k: int = 3, s: int = 1, g: int = 1, act: type[nn.Module] | None = nn.ReLU
+) -> nn.Sequential:
     layers = [nn.Conv2d(i, o, k, s, k // 2, groups=g, bias=False), nn.BatchNorm2d(o)]
     return nn.Sequential(*layers, *([act()] if act else []))
 
@@ -32,7 +34,7 @@ class Residual(nn.Module):
         self.skip = conv(i, o, 1, s, act=None) if (i, s) != (o, 1) else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.body(x) + self.skip(x))
+        return functional.relu(self.body(x) + self.skip(x))
 
 
 class ResNet20(nn.Module):
@@ -52,11 +54,15 @@ class Excite(nn.Module):
         self.down, self.up = nn.Conv2d(c, c // 4, 1), nn.Conv2d(c // 4, c, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * F.hardsigmoid(self.up(F.relu(self.down(F.adaptive_avg_pool2d(x, 1)))))
+        return x * functional.hardsigmoid(
+            self.up(functional.relu(self.down(functional.adaptive_avg_pool2d(x, 1))))
+        )
 
 
 class Inverted(nn.Module):
-    def __init__(self, i: int, o: int, t: int, s: int, act: type[nn.Module], excite: bool, k: int = 3) -> None:
+    def __init__(
+        self, i: int, o: int, t: int, s: int, act: type[nn.Module], excite: bool, k: int = 3
+    ) -> None:
         super().__init__()
         parts = [conv(i, i * t, 1, act=act), conv(i * t, i * t, k, s, g=i * t, act=act)]
         self.body = nn.Sequential(*parts, *([Excite(i * t)] if excite else []), conv(i * t, o, 1, act=None))
@@ -78,7 +84,7 @@ class MobileNet(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(160, classes))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.head(F.adaptive_avg_pool2d(self.body(image), 1))
+        return self.head(functional.adaptive_avg_pool2d(self.body(image), 1))
 
 
 class UNet(nn.Module):
@@ -90,8 +96,8 @@ class UNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         one = self.one(image)
-        two = self.two(F.max_pool2d(one, 2))
-        three = self.three(F.max_pool2d(two, 2))
+        two = self.two(functional.max_pool2d(one, 2))
+        three = self.three(functional.max_pool2d(two, 2))
         two = self.mix2(torch.cat([two, self.up2(three)], 1))
         return self.head(self.mix1(torch.cat([one, self.up1(two)], 1)))
 
@@ -112,7 +118,8 @@ class Signal(nn.Module):
         super().__init__()
         widths = [(9, 32), (32, 48), (48, 64)]
         layers = [
-            nn.Sequential(nn.Conv1d(i, o, 5, padding=2), nn.BatchNorm1d(o), nn.ReLU(), nn.MaxPool1d(2)) for i, o in widths
+            nn.Sequential(nn.Conv1d(i, o, 5, padding=2), nn.BatchNorm1d(o), nn.ReLU(), nn.MaxPool1d(2))
+            for i, o in widths
         ]
         self.body, self.head = nn.Sequential(*layers), nn.Linear(64, 6)
 
@@ -139,7 +146,11 @@ class ViT(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patch, self.place = nn.Conv2d(3, 64, 8, 8), nn.Parameter(torch.randn(1, 64, 64) * 0.02)
-        self.body, self.norm, self.head = nn.Sequential(Attention(64, 4), Attention(64, 4)), nn.LayerNorm(64), nn.Linear(64, 10)
+        self.body, self.norm, self.head = (
+            nn.Sequential(Attention(64, 4), Attention(64, 4)),
+            nn.LayerNorm(64),
+            nn.Linear(64, 10),
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = self.patch(image).flatten(2).transpose(1, 2) + self.place
@@ -178,7 +189,7 @@ def train(module: nn.Module, x: np.ndarray, y: np.ndarray, epochs: int) -> None:
         for start in range(0, len(x) - 63, 64):
             rows = order[start : start + 64]
             optimizer.zero_grad()
-            F.cross_entropy(module(inputs[rows]), labels[rows]).backward()
+            functional.cross_entropy(module(inputs[rows]), labels[rows]).backward()
             optimizer.step()
             schedule.step()
 
@@ -235,7 +246,9 @@ def main() -> None:
         count = 200 if "y_train" in arrays else len(arrays["x_train"])
         np.savez(work / f"{name}-calibration.npz", x=np.ascontiguousarray(arrays["x_train"][:count]))
         if "y_test" in arrays:
-            np.savez(work / f"{name}-evaluation.npz", x=np.ascontiguousarray(arrays["x_test"]), y=arrays["y_test"])
+            np.savez(
+                work / f"{name}-evaluation.npz", x=np.ascontiguousarray(arrays["x_test"]), y=arrays["y_test"]
+            )
     made = {}
     for name, (build, dataset) in NETWORKS.items():
         torch.manual_seed(0)
@@ -251,7 +264,13 @@ def main() -> None:
         inputs = ["signal" if dataset == "har" else "image"]
         outputs = ["boxes", "scores"] if name == "detector" else ["output"]
         torch.onnx.export(
-            module, (example,), work / f"{name}.onnx", dynamo=False, opset_version=17, input_names=inputs, output_names=outputs
+            module,
+            (example,),
+            work / f"{name}.onnx",
+            dynamo=False,
+            opset_version=17,
+            input_names=inputs,
+            output_names=outputs,
         )
         made[name] = {"data": dataset, "strided": strided, "trained": name in EPOCHS}
         print(f"made {name}: {strided} weights are not contiguous", file=sys.stderr)

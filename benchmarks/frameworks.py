@@ -26,7 +26,15 @@ MOST_DROP = 1.0  # points of top-1
 
 def convert(model: Path, work: Path, data: str, trained: bool) -> dict[str, object]:
     """The report of one conversion, or its error."""
-    words = ["--target", TARGET, "--calibration", f"{data}-calibration.npz", "-o", f"{model.name}.edgekit", "--json"]
+    words = [
+        "--target",
+        TARGET,
+        "--calibration",
+        f"{data}-calibration.npz",
+        "-o",
+        f"{model.name}.edgekit",
+        "--json",
+    ]
     words += ["--evaluation", f"{data}-evaluation.npz"] if trained else []
     command = [sys.executable, "-m", "edgekit", "convert", model.name, *words]
     started = time.monotonic()
@@ -45,13 +53,20 @@ def row(name: str, framework: str, report: dict[str, object]) -> tuple[str, bool
         return f"{head} refused: {message.splitlines()[0][:150]}", True
     original, accuracy, forecast = report["original"], report["accuracy"], report["forecast"]
     left = report["operators"].get("TRANSPOSE", 0)
-    made = next((note for note in report["notes"] if note.startswith("TRANSPOSE")), " of the 0 ").split(" of the ")[1].split()[0]
+    made = (
+        next((note for note in report["notes"] if note.startswith("TRANSPOSE")), " of the 0 ")
+        .split(" of the ")[1]
+        .split()[0]
+    )
     drop, holds = "", True
     if accuracy is not None:
         before, after = (accuracy[each] for each in ("float_value", "int8_value"))
         drop, holds = f"{before:5.1f} {after:5.1f}", before - after <= MOST_DROP
     placed = " ".join(f"{count} {place}" for place, count in forecast["operators"].items() if count)
-    return f"{head} {original['difference']:8.0e}  {drop:13}  {left} of {made:4}   {placed}   {report['seconds']:.0f} s", holds
+    return (
+        f"{head} {original['difference']:8.0e}  {drop:13}  {left} of {made:4}   {placed}   {report['seconds']:.0f} s",
+        holds,
+    )
 
 
 def main() -> int:

@@ -146,7 +146,8 @@ class Request:
             )
         if self.torch is not None and ":" not in self.torch:
             raise EdgekitError(
-                f"--torch {self.torch}: which function of it makes the model?", hint=f"say {self.torch}:FUNCTION"
+                f"--torch {self.torch}: which function of it makes the model?",
+                hint=f"say {self.torch}:FUNCTION",
             )
         if self.weights is not None and self.torch is None:
             raise EdgekitError(
@@ -193,7 +194,9 @@ class Request:
         """What the bundle calls the model: its given name, the stem of the output, that of the model, or "model"."""
         if self.name is not None:
             return self.name
-        path = self.output or (Path(self.model) if isinstance(self.model, str | Path) else Path(self.weights or ""))
+        path = self.output or (
+            Path(self.model) if isinstance(self.model, str | Path) else Path(self.weights or "")
+        )
         return path.stem or "model"
 
     @property

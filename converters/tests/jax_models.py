@@ -107,7 +107,9 @@ def photos(folder: Path) -> None:
 
 def changed(folder: Path, worker: Worker) -> list[str]:
     """The float model of one set of weights beside the original of another."""
-    options = SourceOptions(example_inputs=(np.zeros((1, 3, 24, 24), np.float32),), params=parameters(3, None))
+    options = SourceOptions(
+        example_inputs=(np.zeros((1, 3, 24, 24), np.float32),), params=parameters(3, None)
+    )
     one = load_float(net, options, worker)
     other = {**parameters(3, None), "head": parameters(3, None)["head"] * 1.02}
     two = load_float(net, replace(options, params=other), worker)

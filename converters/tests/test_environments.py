@@ -34,7 +34,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnvironmentSpec:
     info = "framework_of_ten_lines-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("framework_of_ten_lines.py", "answer = 42\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: framework-of-ten-lines\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: framework-of-ten-lines\nVersion: 1.0\n"
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     spec = EnvironmentSpec("onnx", "Tiny", ("framework_of_ten_lines",), (str(wheel),), (HERE,), 1)
@@ -67,7 +69,9 @@ def test_an_environment_is_made_once_and_is_what_conversions_use(tiny: Environme
     assert said == []
 
 
-def test_an_environment_of_other_pins_is_outdated(tiny: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_of_other_pins_is_outdated(
+    tiny: EnvironmentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create("onnx")
     newer = EnvironmentSpec("onnx", "Tiny", tiny.needs, ("framework-of-ten-lines==2.0",), (HERE,), 1)
     monkeypatch.setattr(locate, "SPECS", {"onnx": newer})

@@ -162,7 +162,16 @@ def unit_axes() -> bytes:
 
 @pytest.mark.parametrize(
     "build",
-    [pair, activation_between, batch_norm_between, residual, squeeze_excite, pooled, one_dimensional, unit_axes],
+    [
+        pair,
+        activation_between,
+        batch_norm_between,
+        residual,
+        squeeze_excite,
+        pooled,
+        one_dimensional,
+        unit_axes,
+    ],
 )
 def test_what_commutes_leaves_no_transpose_and_the_same_numbers(build: Any) -> None:
     data = build()

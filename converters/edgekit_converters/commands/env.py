@@ -22,7 +22,9 @@ def env() -> None:
 
 @env.command("create")
 @click.argument("kind", type=click.Choice(KINDS))
-@click.option("--python", metavar="PATH", help="The interpreter to make it from. Default: this one, if it fits.")
+@click.option(
+    "--python", metavar="PATH", help="The interpreter to make it from. Default: this one, if it fits."
+)
 @click.option("--folder", metavar="FOLDER", help="Where to make it. Default: edgekit's cache folder.")
 @click.option("--renew", is_flag=True, help="Make it anew if it is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -31,7 +33,11 @@ def create_command(kind: str, python: str | None, folder: str | None, renew: boo
     from edgekit_converters.environments.create import create
 
     made = create(
-        kind, folder=None if folder is None else Path(folder), python=python, renew=renew, status=console.status
+        kind,
+        folder=None if folder is None else Path(folder),
+        python=python,
+        renew=renew,
+        status=console.status,
     )
     if as_json:
         console.print_json({"kind": kind, "folder": str(made.folder), "python": str(made.python)})
@@ -54,7 +60,10 @@ def list_command(as_json: bool) -> None:
         elif found is None:
             state, place = f"missing: edgekit env create {kind}", None
         else:
-            state, place = "ready" if found.current else f"outdated: edgekit env create {kind} --renew", found.folder
+            state, place = (
+                "ready" if found.current else f"outdated: edgekit env create {kind} --renew",
+                found.folder,
+            )
         rows.append((kind, spec.framework, state, "" if place is None else str(place)))
     if as_json:
         names = ("kind", "framework", "state", "folder")

@@ -84,7 +84,9 @@ def _install(spec: EnvironmentSpec, place: Path, status: Callable[[str], None]) 
 def _run(command: Sequence[str], place: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", env=environment, check=False
+        )
     except OSError as error:
         raise EnvironmentCreationError(
             f"cannot run {command[0]}: {error.strerror}", hint="name another interpreter with --python"
@@ -124,7 +126,9 @@ def _base_python(spec: EnvironmentSpec, said: str | None) -> Path:
 def _version(python: str) -> Version | None:
     code = "import sys; print(*sys.version_info[:2])"
     try:
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [python, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
         major, minor = done.stdout.split()
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

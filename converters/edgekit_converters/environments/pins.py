@@ -10,7 +10,12 @@ Version: TypeAlias = tuple[int, int]
 
 # litert-torch 0.10.0 asks for torch, transformers, jax and more without upper bounds. What is pinned is what was tested;
 # what reads or writes neither models nor numbers is left to pip.
-_LITERT_TORCH = ("litert-torch==0.10.0", "litert-converter==0.5.0", "ai-edge-litert==2.3.0", "torchao==0.18.0")
+_LITERT_TORCH = (
+    "litert-torch==0.10.0",
+    "litert-converter==0.5.0",
+    "ai-edge-litert==2.3.0",
+    "torchao==0.18.0",
+)
 _JAX = ("jax==0.10.2", "jaxlib==0.10.2", "ml-dtypes==0.6.0")
 
 
@@ -74,6 +79,6 @@ SPECS: Mapping[str, EnvironmentSpec] = {
         needs=("jax", "tensorflow"),
         requirements=(*_JAX, "tensorflow==2.21.0", "numpy==2.4.6"),
         pythons=((3, 11), (3, 12), (3, 13)),
-        megabytes=2000,
+        megabytes=2600,
     ),
 }

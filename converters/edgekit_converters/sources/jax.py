@@ -39,7 +39,9 @@ def load_function(function: Any, options: SourceOptions, worker: Worker) -> Floa
     (Path(folder.name) / "model.jax").write_bytes(_serialized(function, options))
     original = Original("jax_stage", python, "JAX", folder)
     try:
-        opened = original.ask("open", model=str(Path(folder.name) / "model.jax"), names=_names(function, options))
+        opened = original.ask(
+            "open", model=str(Path(folder.name) / "model.jax"), names=_names(function, options)
+        )
         return export_float(original, opened, options, worker)
     except BaseException:
         original.close()
@@ -78,6 +80,8 @@ def _names(function: Any, options: SourceOptions) -> list[str]:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    positional = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    positional = [
+        each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
     names = positional[0 if options.params is None else 1 :][:count]
     return names if len(names) == count else [f"input_{number}" for number in range(count)]

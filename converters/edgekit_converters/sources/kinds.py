@@ -12,9 +12,7 @@ from edgekit.errors import UnknownModelError
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # HDF5 file format specification, superblock signature
 _ZIP = b"PK\x03\x04"
 _TFLITE = b"TFL3"  # tensorflow/compiler/mlir/lite/schema/schema.fbs, file_identifier, at byte 4
-_KNOWN = (
-    "edgekit reads Keras models (.keras, .h5), SavedModel folders, .tflite, .pt2 and .onnx files, whatever their suffix"
-)
+_KNOWN = "edgekit reads Keras models (.keras, .h5), SavedModel folders, .tflite, .pt2 and .onnx files, whatever their suffix"
 _FACTORY = "say --torch file.py:factory --weights FILE, where factory() returns the torch.nn.Module"
 _EXPORT = "torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2')"
 
@@ -104,7 +102,9 @@ def _identify_zip(path: Path) -> Kind:
     if "constants.pkl" in bases:
         raise _unknown(path, "a TorchScript model", f"save the module itself, with {_EXPORT}")
     if "data.pkl" in bases or any(name.endswith(".pkl") for name in bases):
-        raise _unknown(path, "a PyTorch file of weights or of a pickled module", f"{_FACTORY}; or save it with {_EXPORT}")
+        raise _unknown(
+            path, "a PyTorch file of weights or of a pickled module", f"{_FACTORY}; or save it with {_EXPORT}"
+        )
     if "saved_model.pb" in bases:
         raise _unknown(path, "a zipped SavedModel", "unpack it and give the folder")
     if names and all(name.endswith(".npy") for name in names):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit_converters.sources.graph_view import GraphView
 from edgekit_converters.surgery import add_constant, insert_operator, operator_name, set_operator
 
 if TYPE_CHECKING:
@@ -30,66 +31,13 @@ _ELEMENTWISE = frozenset(
 _PAIRWISE = frozenset({"ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "SUB"})
 
 
-class _View:
-    """The main subgraph with its uses; made anew after every change."""
-
-    def __init__(self, model: ModelT) -> None:
-        self.model = model
-        self.graph = model.subgraphs[0]
-        self.outputs = set(map(int, self.graph.outputs))
-        self.users: dict[int, list[OperatorT]] = {}
-        self.maker: dict[int, OperatorT] = {}
-        for operator in self.graph.operators:
-            for index in operator.inputs:
-                self.users.setdefault(int(index), []).append(operator)
-            for index in operator.outputs:
-                self.maker[int(index)] = operator
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        shape = self.graph.tensors[index].shape
-        return tuple(map(int, shape if shape is not None else ()))
-
-    def constant(self, index: int) -> np.ndarray | None:
-        tensor = self.graph.tensors[index]
-        data = self.model.buffers[tensor.buffer].data
-        if data is None or len(data) == 0 or int(index) in self.maker:
-            return None
-        dtypes = {0: np.float32, 2: np.int32, 4: np.int64}  # schema.fbs: TensorType FLOAT32, INT32, INT64
-        if tensor.type not in dtypes:
-            return None
-        return np.frombuffer(bytes(data), dtypes[tensor.type]).reshape(self.shape(index))
-
-    def permutation(self, operator: OperatorT | None) -> tuple[int, ...] | None:
-        """Of a TRANSPOSE; None for any other operator."""
-        if operator is None or operator_name(self.model, operator) != "TRANSPOSE":
-            return None
-        order = self.constant(int(operator.inputs[1]))
-        return None if order is None else tuple(map(int, order))
-
-    def turned(self, index: int) -> tuple[int, ...] | None:
-        """The permutation that made this tensor, if nobody else looks at it."""
-        if index in self.outputs or len(self.users.get(index, ())) != 1:
-            return None
-        return self.permutation(self.maker.get(index))
-
-    def bypass(self, operator: OperatorT, position: int) -> None:
-        """Lets an operator read what a TRANSPOSE before it reads; the TRANSPOSE goes if nobody else needs it."""
-        index = int(operator.inputs[position])
-        inner = self.maker[index]
-        inputs = [int(each) for each in operator.inputs]
-        inputs[position] = int(inner.inputs[0])
-        operator.inputs = inputs
-        if index not in self.outputs and all(user is operator for user in self.users[index]):
-            self.graph.operators.remove(inner)
-
-
 def remove_transposes(model: ModelT) -> None:
     """Removes, cancels and moves TRANSPOSE operators of the main subgraph as far as the graph allows.
 
     Args:
         model: Static shapes, float; is changed. What is dead afterwards is left for `prune_to_outputs`.
     """
-    while _one_step(_View(model)):
+    while _one_step(GraphView(model)):
         pass
 
 
@@ -104,7 +52,7 @@ def fold_inputs(model: ModelT) -> tuple[int, ...]:
     """
     folded = []
     for position, number in enumerate(model.subgraphs[0].inputs):
-        view, index = _View(model), int(number)
+        view, index = GraphView(model), int(number)
         users = view.users.get(index, [])
         if index in view.outputs or len(view.shape(index)) != 4 or not users:
             continue
@@ -122,7 +70,7 @@ def fold_inputs(model: ModelT) -> tuple[int, ...]:
     return tuple(folded)
 
 
-def _turns_channels_last(view: _View, operator: OperatorT) -> bool:
+def _turns_channels_last(view: GraphView, operator: OperatorT) -> bool:
     """A TRANSPOSE to channels last, or a RESHAPE that comes to the same as there is one channel."""
     order = view.permutation(operator)
     if order is not None or operator_name(view.model, operator) != "RESHAPE":
@@ -141,13 +89,13 @@ def turn_outputs_back(model: ModelT, shapes: Sequence[Sequence[int] | None]) -> 
     graph = model.subgraphs[0]
     for position, (number, wanted) in enumerate(zip(list(graph.outputs), shapes, strict=True)):
         index = int(number)
-        shape = _View(model).shape(index)
+        shape = GraphView(model).shape(index)
         if wanted is None or tuple(wanted) == shape or len(wanted) < 3:
             continue
         order = (0, len(shape) - 1, *range(1, len(shape) - 1))
         if len(wanted) != len(shape) or tuple(shape[axis] for axis in order) != tuple(wanted):
             continue
-        maker = _View(model).maker[index]
+        maker = GraphView(model).maker[index]
         constant = add_constant(model, "order", np.array(order, np.int32))
         made = insert_operator(model, maker, "TRANSPOSE", [index, constant], like=index)
         graph.tensors[made].shape, graph.tensors[made].shapeSignature = list(wanted), None
@@ -162,16 +110,12 @@ def transposes(model: ModelT) -> int:
     return sum(operator_name(model, operator) == "TRANSPOSE" for operator in operators)
 
 
-def _one_step(view: _View) -> bool:
+def _one_step(view: GraphView) -> bool:
     """Makes the first change that is possible, and tells whether there was one."""
-    return any(
-        step(view, operator)
-        for operator in view.graph.operators
-        for step in _STEPS
-    )
+    return any(step(view, operator) for operator in view.graph.operators for step in _STEPS)
 
 
-def _cancelled(view: _View, operator: OperatorT) -> bool:
+def _cancelled(view: GraphView, operator: OperatorT) -> bool:
     """TRANSPOSE of a TRANSPOSE: one, or none."""
     after = view.permutation(operator)
     if after is None:
@@ -188,7 +132,7 @@ def _cancelled(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _bypassed(view: _View, operator: OperatorT, index: int) -> bool:
+def _bypassed(view: GraphView, operator: OperatorT, index: int) -> bool:
     output = int(operator.outputs[0])
     if output in view.outputs:
         return False
@@ -197,7 +141,7 @@ def _bypassed(view: _View, operator: OperatorT, index: int) -> bool:
     return True
 
 
-def _as_reshape(view: _View, operator: OperatorT) -> bool:
+def _as_reshape(view: GraphView, operator: OperatorT) -> bool:
     """A TRANSPOSE that only moves axes of size 1 is a RESHAPE, which moves nothing in memory."""
     order = view.permutation(operator)
     if order is None:
@@ -210,13 +154,13 @@ def _as_reshape(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _make_reshape(view: _View, operator: OperatorT, data: int, shape: Sequence[int]) -> None:
+def _make_reshape(view: GraphView, operator: OperatorT, data: int, shape: Sequence[int]) -> None:
     constant = add_constant(view.model, "shape", np.array(shape, np.int32))
     set_operator(view.model, operator, "RESHAPE", [data, constant])
     operator.builtinOptions.newShape = list(shape)
 
 
-def _below(view: _View, operator: OperatorT) -> bool:
+def _below(view: GraphView, operator: OperatorT) -> bool:
     """TRANSPOSE before an elementwise operator goes behind it, nearer to what may cancel it."""
     if operator_name(view.model, operator) not in _ELEMENTWISE:
         return False
@@ -228,7 +172,7 @@ def _below(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _below_pair(view: _View, operator: OperatorT) -> bool:
+def _below_pair(view: GraphView, operator: OperatorT) -> bool:
     """The same for an operator on two tensors, where the other is turned alike, constant, or has one long axis."""
     if operator_name(view.model, operator) not in _PAIRWISE or len(operator.inputs) != 2:
         return False
@@ -237,7 +181,9 @@ def _below_pair(view: _View, operator: OperatorT) -> bool:
     order = next((each for each in orders if each is not None), None)
     if order is None or indices[0] == indices[1] or len(view.shape(int(operator.outputs[0]))) != len(order):
         return False
-    if not all(own == order or _can_turn(view, index, order) for index, own in zip(indices, orders, strict=True)):
+    if not all(
+        own == order or _can_turn(view, index, order) for index, own in zip(indices, orders, strict=True)
+    ):
         return False
     for position, (index, own) in enumerate(zip(indices, orders, strict=True)):
         if own == order:
@@ -250,14 +196,14 @@ def _below_pair(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _can_turn(view: _View, index: int, order: Sequence[int]) -> bool:
+def _can_turn(view: GraphView, index: int, order: Sequence[int]) -> bool:
     shape = view.shape(index)
     if view.constant(index) is not None:
         return len(shape) <= len(order)
     return len(shape) == len(order) and sum(size != 1 for size in shape) <= 1
 
 
-def _turned_back(view: _View, before: OperatorT, index: int, order: Sequence[int]) -> int:
+def _turned_back(view: GraphView, before: OperatorT, index: int, order: Sequence[int]) -> int:
     """A tensor as it would be in front of the TRANSPOSE `order`."""
     shape = view.shape(index)
     inverse = np.argsort(order)
@@ -274,7 +220,7 @@ def _turned_back(view: _View, before: OperatorT, index: int, order: Sequence[int
     return made
 
 
-def _below_reshape(view: _View, operator: OperatorT) -> bool:
+def _below_reshape(view: GraphView, operator: OperatorT) -> bool:
     """TRANSPOSE before a RESHAPE that only adds or drops an axis of size 1 goes behind it."""
     if operator_name(view.model, operator) != "RESHAPE":
         return False
@@ -314,11 +260,11 @@ def _added(source: Shape, turned: Shape, target: Shape, order: Shape) -> _Moved 
         if size == 1 and target[:position] + target[position + 1 :] == turned:
             axis = order[position] if position < len(order) else len(source)
             moved = [each + (each >= axis) for each in order]
-            return source[:axis] + (1,) + source[axis:], (*moved[:position], axis, *moved[position:])
+            return (*source[:axis], 1, *source[axis:]), (*moved[:position], axis, *moved[position:])
     return None
 
 
-def _joined(view: _View, operator: OperatorT) -> bool:
+def _joined(view: GraphView, operator: OperatorT) -> bool:
     """RESHAPE of a RESHAPE is one; to the shape that is there already, none."""
     if operator_name(view.model, operator) != "RESHAPE":
         return False
@@ -330,7 +276,7 @@ def _joined(view: _View, operator: OperatorT) -> bool:
     return view.shape(index) == view.shape(int(operator.outputs[0])) and _bypassed(view, operator, index)
 
 
-def _into_mean(view: _View, operator: OperatorT) -> bool:
+def _into_mean(view: GraphView, operator: OperatorT) -> bool:
     """A mean or maximum over axes can be taken over the axes as they were before the TRANSPOSE."""
     if operator_name(view.model, operator) not in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"):
         return False
@@ -352,7 +298,7 @@ def _into_mean(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _by_reciprocal(view: _View, operator: OperatorT) -> bool:
+def _by_reciprocal(view: GraphView, operator: OperatorT) -> bool:
     """DIV by a constant or by a root is MUL by its reciprocal: int8 may round a small divisor to zero."""
     if operator_name(view.model, operator) != "DIV":
         return False
@@ -372,13 +318,13 @@ def _by_reciprocal(view: _View, operator: OperatorT) -> bool:
     return True
 
 
-def _make_mul(view: _View, operator: OperatorT, factor: int) -> None:
+def _make_mul(view: GraphView, operator: OperatorT, factor: int) -> None:
     activation = operator.builtinOptions.fusedActivationFunction if operator.builtinOptions else 0
     set_operator(view.model, operator, "MUL", [int(operator.inputs[0]), factor])
     operator.builtinOptions.fusedActivationFunction = activation
 
 
-def _turn_behind(view: _View, operator: OperatorT, order: Sequence[int]) -> None:
+def _turn_behind(view: GraphView, operator: OperatorT, order: Sequence[int]) -> None:
     """Lets an operator write what it computes now, before a TRANSPOSE to what it wrote until now."""
     output = int(operator.outputs[0])
     shape = view.shape(output)
@@ -394,7 +340,7 @@ def _turn_behind(view: _View, operator: OperatorT, order: Sequence[int]) -> None
     operator.outputs, turning.inputs, turning.outputs = [before], [before, constant], [output]
 
 
-def _replace(view: _View, old: int, new: int) -> None:
+def _replace(view: GraphView, old: int, new: int) -> None:
     for operator in view.graph.operators:
         operator.inputs = [new if int(index) == old else int(index) for index in operator.inputs]
 

@@ -141,7 +141,7 @@ def _port_names(
         return [name for _, name in called], list(outputs)
     signature = graph.signatures[0]
     theirs = {index: name for name, index in signature.inputs.items()}
-    own = dict(called)
+    own = {each[0]: each[1] for each in called}
     numbers = {index: name for name, index in signature.outputs.items()}
     inputs = [own[theirs[index]] for index in graph.main.inputs]
     names = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import stage_protocol
-from stage_protocol import Refusal
+from stage_protocol import RefusalError
 
 _folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 _opened: dict[str, Any] = {}
@@ -22,7 +22,7 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
     try:
         exported = jax_export.deserialize(bytearray(Path(request["model"]).read_bytes()))
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"JAX {jax.__version__} cannot read the function: {stage_protocol.one_line(error)}",
             "export it with a version of JAX that is not newer, or install edgekit's extra convert-jax beside it",
@@ -30,7 +30,7 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
     inputs = []
     for name, value in zip(request["names"], exported.in_avals, strict=True):
         if value.dtype != "float32":
-            raise Refusal("dtype", name, str(value.dtype))
+            raise RefusalError("dtype", name, str(value.dtype))
         inputs.append([name, [int(size) for size in value.shape]])
     _opened.update(exported=exported, names=request["names"])
     return {"inputs": inputs, "notes": [], "kind": f"JAX {jax.__version__} function"}
@@ -55,7 +55,9 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         ],
     )
     try:
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [function.get_concrete_function()], function
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         (_folder / "float.tflite").write_bytes(converter.convert())
     except Exception as error:
@@ -75,7 +77,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         answer = _opened["exported"].call(*(rows[name][number] for name in _opened["names"]))
         for name, value in _named_outputs(answer).items():
             made.setdefault(name, []).append(np.asarray(value, np.float32))
-    np.savez(_folder / "outputs.npz", **{name: np.stack(values) for name, values in made.items()})
+    stage_protocol.write_arrays(_folder / "outputs.npz", made)
     return {}
 
 
@@ -98,19 +100,19 @@ def _named_outputs(value: Any) -> dict[str, Any]:
     return names
 
 
-def _explained(error: Exception) -> Refusal:
+def _explained(error: Exception) -> RefusalError:
     """The operators and what to do, out of hundreds of lines of TFLiteConverter."""
     text = str(error)
     found = sorted(set(re.findall(r"'(?:stablehlo|chlo|tf|mhlo|vhlo)\.([\w.]+?)(?:_v\d+)?' op", text)))
     if found == ["XlaCallModule"]:  # a call of a library, such as LAPACK's, which nothing else names
         found = sorted(set(re.findall(r"custom_call @(\w+)", _opened["exported"].mlir_module()))) or found
     if found:
-        return Refusal(
+        return RefusalError(
             "unsupported",
             f"TensorFlow has no TFLite form for {', '.join(found[:5])}",
             "replace these operations in the function, or end it before them and do the rest in the app",
         )
-    return Refusal(
+    return RefusalError(
         "unsupported",
         f"TensorFlow cannot convert the function: {stage_protocol.one_line(error)}",
         "end the function before the part that fails and do the rest in the app, or report it",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import stage_protocol
-from stage_protocol import Refusal
+from stage_protocol import RefusalError
 
 _folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 _opened: dict[str, Any] = {}
@@ -23,7 +23,7 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
         model = onnx.load(path)  # external data too, which lie beside the file
         onnx.checker.check_model(str(path))
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"onnx cannot read the model: {stage_protocol.one_line(error)}",
             "is it whole, and are the files of its external data beside it?",
@@ -35,11 +35,15 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
             continue
         kind = port.type.tensor_type
         if not port.type.HasField("tensor_type"):
-            raise Refusal("unsupported", f"input '{port.name}' is no tensor", "export it with tensors alone")
+            raise RefusalError(
+                "unsupported", f"input '{port.name}' is no tensor", "export it with tensors alone"
+            )
         if kind.elem_type != onnx.TensorProto.FLOAT:
-            raise Refusal("dtype", port.name, onnx.TensorProto.DataType.Name(kind.elem_type).lower())
+            raise RefusalError("dtype", port.name, onnx.TensorProto.DataType.Name(kind.elem_type).lower())
         if not kind.HasField("shape"):
-            raise Refusal("unsupported", f"nothing says how many dimensions input '{port.name}' has", "export it anew")
+            raise RefusalError(
+                "unsupported", f"nothing says how many dimensions input '{port.name}' has", "export it anew"
+            )
         dims = kind.shape.dim
         inputs.append([port.name, [dim.dim_value if dim.dim_value > 0 else None for dim in dims]])
     _opened.update(path=path, model=model, outputs=[port.name for port in model.graph.output])
@@ -71,7 +75,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         feeds = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         answers = _session().run(None, feeds)
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"the model does not work with inputs of these shapes: {stage_protocol.one_line(error)}",
             "check --input-shape; the batch is 1",
@@ -106,7 +110,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         answers = session.run(None, {name: values[number] for name, values in rows.items()})
         for name, value in zip(_opened["outputs"], answers, strict=True):
             made.setdefault(name, []).append(np.asarray(value, np.float32))
-    np.savez(_folder / "outputs.npz", **{name: np.stack(values) for name, values in made.items()})
+    stage_protocol.write_arrays(_folder / "outputs.npz", made)
     return {}
 
 
@@ -120,14 +124,14 @@ def _session() -> Any:
     )
 
 
-def _explained(error: BaseException) -> Refusal:
+def _explained(error: BaseException) -> RefusalError:
     """One operator with its node and what to do, out of what onnx2tf says."""
     said = stage_protocol.one_line(error)
-    cause: BaseException | None = error
+    cause: Any = error
     while cause is not None and not hasattr(cause, "node_op"):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:  # its own NodeValidationError
-        return Refusal(
+        return RefusalError(
             "unsupported",
             f"onnx2tf has no TFLite form for {cause.node_op} in node '{cause.node_name}': "
             f"{str(cause)[: stage_protocol.WIDTH]}",
@@ -139,12 +143,12 @@ def _explained(error: BaseException) -> Refusal:
     if operator:
         place = f" in node '{node[1]}'" if node else ""
         reason = re.search(r"\breason(?:_code|_message)?['\"]?\s*[=:]\s*['\"]?([^'\"\n]{3,160})", text)
-        return Refusal(
+        return RefusalError(
             "unsupported",
             f"onnx2tf has no TFLite form for {operator[1]}{place}{f': {reason[1]}' if reason else ''}",
             "replace this operator, or end the model before it and do the rest in the app",
         )
-    return Refusal(
+    return RefusalError(
         "unsupported",
         f"onnx2tf cannot convert it: {said}",
         "end the model before the part that fails and do the rest in the app, or report the model",

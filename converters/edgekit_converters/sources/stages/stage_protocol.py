@@ -1,6 +1,6 @@
 """How a stage talks: a JSON object a line on stdin, and one a line as answer; arrays and models go through files.
 
-Only the standard library is imported here, since every environment has that. Whatever a framework prints goes to
+Whatever a framework prints goes to
 stderr, so that nothing of it gets between the answers.
 """
 
@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Command = Callable[[dict[str, Any]], dict[str, Any]]
@@ -19,7 +20,7 @@ WIDTH = 300
 """Characters of another library's message that are passed on."""
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """The model cannot be brought over, and the reason is known.
 
     Args:
@@ -46,12 +47,20 @@ def serve(commands: Mapping[str, Command]) -> None:
         request = json.loads(line)
         try:
             answer: dict[str, Any] = {"done": commands[request["do"]](request)}
-        except Refusal as refusal:
+        except RefusalError as refusal:
             answer = {"refused": {"kind": refusal.kind, "message": str(refusal), "hint": refusal.hint}}
         except (Exception, SystemExit) as error:
             answer = {"failed": one_line(error), "traceback": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def write_arrays(path: Path, rows: Mapping[str, list[Any]]) -> None:
+    """Writes the answers to all samples, a row a sample."""
+    import numpy as np  # every environment has it, this module does without
+
+    stacked: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
+    np.savez(path, **stacked)
 
 
 def one_line(error: BaseException) -> str:

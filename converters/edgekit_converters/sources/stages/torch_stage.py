@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import stage_protocol
-from stage_protocol import Refusal
+from stage_protocol import RefusalError
 
 # What torch writes as a symbolic size: sums, products and floor divisions of symbols. torch.export.load hands these
 # texts to sympy.sympify, which evaluates them as Python.
@@ -43,24 +43,28 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
     program = _program(request) if request.get("factory") is None else _traced(request)
     module = program.module()
     changed = _make_contiguous(module)
-    placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    placeholders = {
+        node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"
+    }
     names = [str(name) for name in program.graph_signature.user_inputs]
     shapes = []
     for name in names:
         value = placeholders.get(name)
         if not isinstance(value, torch.Tensor):
-            raise Refusal(
+            raise RefusalError(
                 "unsupported",
                 f"input '{name}' is no tensor but {type(value).__name__}",
                 "export the model with tensors as its only inputs",
             )
         if value.dtype != torch.float32:
-            raise Refusal("dtype", name, str(value.dtype).removeprefix("torch."))
+            raise RefusalError("dtype", name, str(value.dtype).removeprefix("torch."))
         shapes.append([size if isinstance(size, int) else None for size in value.shape])
     _opened.append(_Opened(module, names, shapes, program.call_spec.in_spec))
     notes = []
     if changed:
-        notes.append(f"{len(changed)} parameters were not contiguous and were copied: {', '.join(changed[:3])}")
+        notes.append(
+            f"{len(changed)} parameters were not contiguous and were copied: {', '.join(changed[:3])}"
+        )
     return {
         "inputs": [[name, shape] for name, shape in zip(names, shapes, strict=True)],
         "notes": notes,
@@ -80,7 +84,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
         with torch.no_grad():
             outputs = _named_outputs(opened.module(*arguments, **keywords))
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"the model does not run on inputs of these shapes: {stage_protocol.one_line(error)}",
             "check --input-shape; the batch is 1",
@@ -108,7 +112,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         with torch.no_grad():
             for name, value in _named_outputs(opened.module(*arguments, **keywords)).items():
                 made.setdefault(name, []).append(value.detach().to(torch.float32).numpy())
-    np.savez(_folder / "outputs.npz", **{name: np.stack(values) for name, values in made.items()})
+    stage_protocol.write_arrays(_folder / "outputs.npz", made)
     return {}
 
 
@@ -121,7 +125,7 @@ def _program(request: dict[str, Any]) -> Any:
     try:
         return torch.export.load(path)
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"PyTorch {torch.__version__} cannot load it: {stage_protocol.one_line(error)}",
             "save it with torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2'), "
@@ -137,7 +141,9 @@ def _refuse_code(path: Path) -> None:
 
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if "/data/constants/" in name and name.rpartition("/")[2].startswith(("custom_obj", "opaque_obj")):
+            if "/data/constants/" in name and name.rpartition("/")[2].startswith(
+                ("custom_obj", "opaque_obj")
+            ):
                 raise _code(name)
             if name.endswith("_config.json"):
                 entries = json.loads(archive.read(name)).get("config", {})
@@ -164,8 +170,8 @@ def _refuse_expressions(value: Any, name: str) -> None:
             _refuse_expressions(inner, name)
 
 
-def _code(where: str) -> Refusal:
-    return Refusal(
+def _code(where: str) -> RefusalError:
+    return RefusalError(
         "code",
         f"loading the exported program may run code that it carries, in {where}",
         "if you trust where it comes from, say --trust-model-code",
@@ -189,20 +195,22 @@ def _traced(request: dict[str, Any]) -> Any:
     missing = [name for name in parameters if name not in request["shapes"]]
     if missing or not parameters:
         said = " ".join(f"--input-shape {name}=1,3,224,224" for name in missing or ["x"])
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"nothing says the shape of {', '.join(missing) or 'its inputs'}, and a PyTorch module does not know it",
             f"say it as forward() names it, batch 1 first, such as {said}",
         )
     unknown = sorted(set(request["shapes"]) - set(parameters))
     if unknown:
-        raise Refusal("source", f"forward() has no input '{unknown[0]}'", f"it has: {', '.join(parameters)}")
+        raise RefusalError(
+            "source", f"forward() has no input '{unknown[0]}'", f"it has: {', '.join(parameters)}"
+        )
     torch.manual_seed(0)
     arguments = tuple(torch.randn(*request["shapes"][name]) for name in parameters)
     try:
         return torch.export.export(module, arguments, strict=False)
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "unsupported",
             f"torch.export cannot trace the model: {stage_protocol.one_line(error)}",
             "no branch or loop of forward() may depend on values; check --input-shape",
@@ -230,14 +238,14 @@ def _made(said: str) -> Any:
             code = importlib.import_module(place)
         module = getattr(code, name)()
     except (Exception, SystemExit) as error:
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"--torch {said}: {stage_protocol.one_line(error)}",
             "give file.py:factory, a function without arguments that returns the torch.nn.Module; "
             "what it imports must be installed in the environment that holds PyTorch",
         ) from error
     if not isinstance(module, torch.nn.Module):
-        raise Refusal(
+        raise RefusalError(
             "source",
             f"--torch {said} returned a {type(module).__name__}, and a torch.nn.Module is wanted",
             "let the function return the model itself",
@@ -256,7 +264,7 @@ def _load_weights(module: Any, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise Refusal(
+        raise RefusalError(
             "code",
             f"--weights {path}: holds more than weights, or is broken ({type(error).__name__})",
             "save them with torch.save(model.state_dict(), 'w.pth'); a pickled module would run code",
@@ -269,12 +277,16 @@ def _load_weights(module: Any, path: Path) -> None:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise Refusal(
+        raise RefusalError(
             "source", f"--weights {path}: {lines[-1][: stage_protocol.WIDTH]}", "are they of this very model?"
         ) from error
     if missing or unexpected:
-        parts = [f"{word} {', '.join(keys[:3])}" for word, keys in (("misses", missing), ("has besides", unexpected)) if keys]
-        raise Refusal("source", f"--weights {path}: {'; '.join(parts)}", "are they of this very model?")
+        parts = [
+            f"{word} {', '.join(keys[:3])}"
+            for word, keys in (("misses", missing), ("has besides", unexpected))
+            if keys
+        ]
+        raise RefusalError("source", f"--weights {path}: {'; '.join(parts)}", "are they of this very model?")
 
 
 def _make_contiguous(module: Any) -> list[str]:
@@ -317,19 +329,21 @@ def _named_outputs(value: Any) -> dict[str, Any]:
     return names
 
 
-def _explained(error: Exception, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Refusal:
+def _explained(
+    error: Exception, module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> RefusalError:
     """The operators that litert-torch does not know, with their layers, and what to do."""
     try:
         unknown = _unknown_operators(module, arguments, keywords)
     except Exception:  # what failed once may fail again, and then only litert-torch's own words are left
         unknown = []
     if unknown:
-        return Refusal(
+        return RefusalError(
             "unsupported",
             f"litert-torch has no TFLite form for {'; '.join(unknown[:5])}",
             "replace this operation in the model, or end the model before it and do the rest in the app",
         )
-    return Refusal(
+    return RefusalError(
         "unsupported",
         f"litert-torch cannot convert it: {stage_protocol.one_line(error)}",
         "end the model before the part that fails and do the rest in the app, or report the model",
