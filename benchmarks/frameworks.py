@@ -2,6 +2,8 @@
 
     python benchmarks/frameworks.py --data FOLDER [--torch PYTHON] [NETWORK ...]
 
+The last line of four networks is the same network in Keras, untrained: the operators that the chip would take of it.
+
 Needs the environments that `edgekit env create torch` and `edgekit env create onnx` make; PYTHON, which makes the
 networks, needs torch and onnx (default: that of the torch environment). Exit status 1 where a trained network loses more
 than a point, or the float model differs from its original by more than edgekit allows.
@@ -15,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgekit_converters.environments.locate import interpreter_for
 
@@ -24,7 +28,7 @@ TARGET = "coral-usb-accelerator"
 MOST_DROP = 1.0  # points of top-1
 
 
-def convert(model: Path, work: Path, data: str, trained: bool) -> dict[str, object]:
+def convert(model: Path, work: Path, data: str, trained: bool) -> dict[str, Any]:
     """The report of one conversion, or its error."""
     words = [
         "--target",
@@ -39,12 +43,12 @@ def convert(model: Path, work: Path, data: str, trained: bool) -> dict[str, obje
     command = [sys.executable, "-m", "edgekit", "convert", model.name, *words]
     started = time.monotonic()
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    answer: dict[str, object] = json.loads(done.stdout or "{}")
+    answer: dict[str, Any] = json.loads(done.stdout or "{}")
     (work / f"{model.name}.json").write_text(done.stdout)
     return answer | {"seconds": time.monotonic() - started, "stderr": done.stderr}
 
 
-def row(name: str, framework: str, report: dict[str, object]) -> tuple[str, bool]:
+def row(name: str, framework: str, report: dict[str, Any]) -> tuple[str, bool]:
     """A line of the table, and whether it holds."""
     head = f"{name:12} {framework:8}"
     error = report.get("error")
@@ -62,11 +66,21 @@ def row(name: str, framework: str, report: dict[str, object]) -> tuple[str, bool
     if accuracy is not None:
         before, after = (accuracy[each] for each in ("float_value", "int8_value"))
         drop, holds = f"{before:5.1f} {after:5.1f}", before - after <= MOST_DROP
-    placed = " ".join(f"{count} {place}" for place, count in forecast["operators"].items() if count)
-    return (
-        f"{head} {original['difference']:8.0e}  {drop:13}  {left} of {made:4}   {placed}   {report['seconds']:.0f} s",
-        holds,
-    )
+    numbers = f"{original['difference']:8.0e}  {drop:13}  {left} of {made:4}"
+    return f"{head} {numbers}   {placed(forecast)}   {report['seconds']:.0f} s", holds
+
+
+def twin(name: str, work: Path) -> str:
+    """The line of the network in Keras."""
+    command = [sys.executable, "-m", "edgekit", "check", f"{name}.keras", "--target", TARGET, "--json"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    left = sum(op["opcode"] == "TRANSPOSE" for op in answer["ops"])
+    return f"{name:12} Keras    {'':8}  {'':13}  {left} of 0      {placed(answer['summary'])}"
+
+
+def placed(summary: Mapping[str, Any]) -> str:
+    return " ".join(f"{count} {place}" for place, count in summary["operators"].items() if count)
 
 
 def main() -> int:
@@ -83,6 +97,10 @@ def main() -> int:
             script = str(HERE / "framework_networks.py")
             subprocess.run([python, "-W", "ignore", script, str(words.data), str(work)], check=True)
         made = json.loads((work / "networks.json").read_text())
+        if not (work / "unet.keras").exists():
+            subprocess.run(
+                [sys.executable, str(HERE / "framework_twins.py"), str(work)], check=True, capture_output=True
+            )
         print("network      from     float diff  float  int8   TRANSPOSE left         forecast")
         held = True
         for name, facts in made.items():
@@ -93,6 +111,8 @@ def main() -> int:
                 line, holds = row(name, framework, report)
                 held = held and holds
                 print(line, flush=True)
+            if (work / f"{name}.keras").exists():
+                print(twin(name, work), flush=True)
     return 0 if held else 1
 
 

@@ -24,7 +24,7 @@ from edgekit_converters.request import Request
 
 KEYS = {
     "bundle", "sha256", "bytes", "name", "kind", "targets", "notes", "sizes", "strictly_int8", "operators", "recipe",
-    "trials", "calibration", "accuracy", "layers", "forecast", "compiled",
+    "trials", "calibration", "accuracy", "layers", "forecast", "compiled", "original",
 }  # fmt: skip
 
 

@@ -85,7 +85,9 @@ def said(folder: Path, *words: str) -> str:
 def test_an_exported_program_with_parameters_that_are_not_contiguous(torch_folder: Path) -> None:
     report = converted(torch_folder, "net.pt2")
     check(report, "PyTorch", torch_folder)
-    assert "2 parameters were not contiguous" in report.notes[0]
+    assert report.notes[0].endswith("copied: head.weight, second.weight") or report.notes[0].endswith(
+        "copied: second.weight, head.weight"
+    )
     assert json.loads(json.dumps(report.to_json()))["original"]["tolerance"] == 1e-3
 
 

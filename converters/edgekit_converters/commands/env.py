@@ -13,7 +13,7 @@ KINDS = ("torch", "onnx", "jax")
 
 @click.group()
 def env() -> None:
-    """Environments for models of other frameworks than TensorFlow.
+    """Make and list environments for models of PyTorch, ONNX and JAX.
 
     PyTorch, ONNX and JAX models are brought to TensorFlow Lite by packages of their own, whose versions may not go
     together with TensorFlow's. Each can live in an environment of its own, which edgekit makes only here, when you ask.

@@ -62,9 +62,7 @@ def open_model(request: dict[str, Any]) -> dict[str, Any]:
     _opened.append(_Opened(module, names, shapes, program.call_spec.in_spec))
     notes = []
     if changed:
-        notes.append(
-            f"{len(changed)} parameters were not contiguous and were copied: {', '.join(changed[:3])}"
-        )
+        notes.append(f"parameters that were not contiguous were copied: {', '.join(changed)}")
     return {
         "inputs": [[name, shape] for name, shape in zip(names, shapes, strict=True)],
         "notes": notes,
