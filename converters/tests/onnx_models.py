@@ -47,6 +47,15 @@ def main() -> None:
         model([node("Inverse", ["x"], ["y"], name="invert", domain="com.example")], {}, shapes),
         folder / "own.onnx",
     )
+    weights = {name: draw.normal(0, 0.3, shape) for name, shape in (("W", (1, 16, 3)), ("R", (1, 16, 4)))}
+    lstm = [
+        node("LSTM", ["x", "W", "R"], ["y", "h"], hidden_size=4),
+        node("Squeeze", ["h", "axes"], ["last"]),
+    ]
+    net = model(lstm, weights, {"x": [5, 1, 3], "last": [1, 4]})
+    net.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
+    net.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(net, folder / "lstm.onnx")
     det = model([node("Det", ["x"], ["y"], name="determinant")], {}, {"x": [1, 4, 4], "y": [1]})
     onnx.save(det, folder / "det.onnx")
 

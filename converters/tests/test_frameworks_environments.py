@@ -85,6 +85,8 @@ def said(folder: Path, *words: str) -> str:
 def test_an_exported_program_with_parameters_that_are_not_contiguous(torch_folder: Path) -> None:
     report = converted(torch_folder, "net.pt2")
     check(report, "PyTorch", torch_folder)
+    dense = [op.placement for op in report.forecast.ops if op.opcode == "FULLY_CONNECTED"]
+    assert [str(each) for each in dense] == ["TPU"]  # and not of version 5, which litert-torch writes
     assert report.notes[0].endswith("copied: head.weight, second.weight") or report.notes[0].endswith(
         "copied: second.weight, head.weight"
     )
@@ -131,5 +133,6 @@ def test_an_onnx_model_with_its_weights_inside_or_apart(name: str, onnx_folder: 
 def test_what_onnx_refuses_is_said_in_a_line(onnx_folder: Path) -> None:
     assert "com.example" in said(onnx_folder, str(onnx_folder / "own.onnx"))
     assert "ONNX_DET" in said(onnx_folder, str(onnx_folder / "det.onnx"))
+    assert "keeps its state from one call to the next" in said(onnx_folder, str(onnx_folder / "lstm.onnx"))
     (onnx_folder / "apart.data").rename(onnx_folder / "gone.data")
     assert "external data" in said(onnx_folder, str(onnx_folder / "apart.onnx"))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from edgekit.errors import UnsupportedModelError
 from edgekit_converters.sources.finish import finish, refuse_input_types, refuse_operators
 from edgekit_converters.sources.folding import fold_constants
 from edgekit_converters.sources.layouts import fold_inputs, remove_transposes, transposes, turn_outputs_back
 from edgekit_converters.sources.model import FloatModel, SourceOptions
-from edgekit_converters.sources.naming import dropped_input
+from edgekit_converters.sources.naming import dropped_input, plain_path
 from edgekit_converters.sources.tflite import chosen_outputs
-from edgekit_converters.surgery import pack, prune_to_outputs, unpack
+from edgekit_converters.surgery import operator_name, pack, prune_to_outputs, tensor_name, unpack
 from edgekit_targets.tflite import read_graph
+
+if TYPE_CHECKING:
+    from ai_edge_litert.schema_py_generated import ModelT
 
 
 def import_float(
@@ -43,6 +48,7 @@ def import_float(
     refuse_operators(graph)
     refuse_input_types(graph, inputs)
     model = unpack(data)
+    _refuse_state(model)
     model.signatureDefs = None
     # litert-torch says so, and then TensorFlow's quantizer leaves the weights float, and every convolution with them.
     model.metadata = [each for each in model.metadata or [] if each.name != b"keep_stablehlo_constant"]
@@ -57,6 +63,7 @@ def import_float(
     model = unpack(data)
     prune_to_outputs(model, model.subgraphs[0].outputs)
     turn_outputs_back(model, [(shapes or {}).get(name) for name in outputs])
+    _plain_dense(model)
     before = transposes(model)
     names = list(inputs)
     folded = {names[position] for position in fold_inputs(model)}
@@ -75,3 +82,37 @@ def import_float(
         ),
         notes=(*made.notes, *turned, *count),
     )
+
+
+def _refuse_state(model: ModelT) -> None:
+    """Refuses operators that remember: onnx2tf writes a fused LSTM whose state outlives the call.
+
+    Raises:
+        UnsupportedModelError: Names the operator.
+    """
+    graph = model.subgraphs[0]
+    variable = {index for index, tensor in enumerate(graph.tensors) if tensor.isVariable}
+    for operator in graph.operators:
+        if variable.intersection(map(int, operator.inputs)):
+            place = plain_path(tensor_name(graph, int(operator.outputs[0])))
+            raise UnsupportedModelError(
+                f"{operator_name(model, operator)} in '{place}' keeps its state from one call to the next, "
+                "which the original does not",
+                hint="from PyTorch, give the exported program (.pt2), whose recurrent layers are unrolled; "
+                "or replace the layer by 1-D convolutions",
+            )
+
+
+def _plain_dense(model: ModelT) -> None:
+    """Takes keep_num_dims off dense layers on two dimensions, where it says nothing.
+
+    litert-torch sets it on all, which makes them FULLY_CONNECTED version 5, and the Edge TPU compiler leaves such on the
+    CPU (the rule fully-connected-version).
+    """
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
+        if operator_name(model, operator) == "FULLY_CONNECTED" and operator.builtinOptions.keepNumDims:
+            ranks = {
+                len(graph.tensors[int(index)].shape) for index in (operator.inputs[0], operator.outputs[0])
+            }
+            operator.builtinOptions.keepNumDims = ranks != {2}
