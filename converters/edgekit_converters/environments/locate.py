@@ -74,8 +74,9 @@ def interpreter_for(kind: str) -> Path:
     found = read_environment(kind)
     if found is None:
         raise MissingEnvironmentError(
-            f"converting {spec.framework} models needs packages that are not installed here",
-            hint=f"edgekit env create {kind}  (about {spec.megabytes} MB, kept apart from this Python)",
+            f"converting {spec.framework} models needs packages that are not installed here; an environment apart, "
+            f"of about {spec.megabytes} MB, holds them",
+            hint=f"edgekit env create {kind}",
         )
     if not found.current:
         raise MissingEnvironmentError(
