@@ -333,6 +333,7 @@ def _quantized_here(request: CheckRequest, progress: Progress) -> Subject:
     identify(request.model)  # a wrong path is refused before anything asks for TensorFlow
     with Worker(log=progress.status) as worker:
         source = load_float(request.model, request.options or SourceOptions(), worker)
+        source.close_original()
         model, rewritten = worker.call(
             "quantize the model with placeholder ranges", quantize_with_placeholders, source.flatbuffer
         )

@@ -34,6 +34,7 @@ from edgekit_converters.micro.export import (
     write_export,
 )
 from edgekit_converters.micro.source import from_bundle
+from edgekit_converters.parity import compare_with_original
 from edgekit_converters.progress import SILENT, Progress
 from edgekit_converters.quantize.pipeline import Int8Model, keep_quantized, quantize_model
 from edgekit_converters.quantize.recipe import EFFORTS
@@ -52,7 +53,7 @@ from edgekit_targets.tflite import read_graph
 
 
 def convert(
-    model: object,
+    model: object = None,
     *,
     target: str,
     calibration: DataSpec | None,
@@ -63,7 +64,9 @@ def convert(
     """Converts a trained model into a strictly int8 bundle for a device.
 
     Args:
-        model: Path of a .keras, .h5, SavedModel or .tflite, or a `keras.Model`, a `tf.function` or a concrete function.
+        model: Path of a .keras, .h5, SavedModel, .tflite, .pt2 or .onnx; or a `keras.Model`, a `tf.function`, a concrete
+            function, a `torch.nn.Module` or a function of JAX (these two with ``example_inputs=``); or nothing, with
+            ``torch="file.py:factory"``.
         target: Name of the device, such as "raspberry-pi-4".
         calibration: Where the calibration samples are: a path, ``file.py:function``, or a function that yields samples.
         output: The bundle to write; None writes nothing and only reports. For a microcontroller, cats.edgekit gets its
@@ -122,7 +125,11 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         compiler.find()  # a compiler that is missing must not cost a conversion
     with Worker(log=progress.status) as worker:
         source = load_float(request.model, request.source_options(), worker)
-        data = _open_data(request, source, settled)
+        try:
+            data = _open_data(request, source, settled)
+            parity = compare_with_original(source, data.calibration)
+        finally:
+            source.close_original()
         if data.evaluation is not None:
             _rehearse(source, data, data.evaluation, settled.metric, worker)
         made = _make_int8(request, source, data.calibration, worker, progress)
@@ -159,6 +166,7 @@ def run(request: Request, progress: Progress = SILENT) -> Conversion:
         forecast=forecast(view(read_graph(made.model)), target),
         compiled=compiled,
         left_out=made.left_out,
+        parity=parity,
     )
     _hold_contract(request, report)
     bundle = _pack(report, variants, histograms, golden)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.errors import NoDataError, OutputError
+from edgekit.errors import NoDataError, OutputError, UnknownModelError
 from edgekit.files import ensure_writable
 from edgekit_converters.calibration import DataSpec, require_existing
 from edgekit_converters.labels import FROM_FOLDER, read_labels
@@ -45,6 +45,8 @@ def settle(request: Request) -> Settled:
         )
     if isinstance(request.model, str | os.PathLike):
         identify(Path(request.model))
+    if request.weights is not None and not Path(request.weights).is_file():
+        raise UnknownModelError(f"--weights {request.weights}: there is no such file", hint="check its path")
     require_existing(request.calibration)
     if request.evaluation is not None:
         require_existing(request.evaluation)
@@ -57,7 +59,7 @@ def settle(request: Request) -> Settled:
 
 
 def _refuse_overwriting(output: Path, request: Request) -> None:
-    for source in (request.model, request.calibration, request.evaluation, request.labels):
+    for source in (request.model, request.weights, request.calibration, request.evaluation, request.labels):
         read = Path(source) if isinstance(source, str | os.PathLike) else None
         if read is not None and read.exists() and output.exists() and output.samefile(read):
             raise OutputError(

@@ -13,6 +13,7 @@ from edgekit_converters.compilers import Compiled, differences
 from edgekit_converters.evaluate import Evaluation, render
 from edgekit_converters.layers import LayerError, worst
 from edgekit_converters.page.facts import headline
+from edgekit_converters.parity import Parity
 from edgekit_converters.quantize.candidates import LEAST_SAMPLES, Choice
 from edgekit_targets.forecast import Forecast
 
@@ -49,6 +50,7 @@ class Report:
         forecast: Where its operators would run on the target.
         compiled: What the accelerator's compiler made of the model; None where it was not asked for.
         left_out: Calibration samples that were not used.
+        parity: The float model beside the one of another framework that it was made from; None for TensorFlow's.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class Report:
     forecast: Forecast
     compiled: Compiled | None = None
     left_out: tuple[LeftOut, ...] = ()
+    parity: Parity | None = None
 
     def to_json(self) -> dict[str, object]:
         """The report as it goes into the bundle and onto ``--json``."""
@@ -83,6 +86,7 @@ class Report:
             "accuracy": self.evaluation.to_json() if self.evaluation else None,
             "forecast": self.forecast.to_json()["summary"],
             "compiled": self._compiled_json(),
+            "original": self.parity.to_json() if self.parity else None,
             "layers": [layer.to_json() for layer in self.layers],
         }
 
@@ -98,6 +102,8 @@ class Report:
             ("recipe", self._recipe_line()),
             ("forecast", headline(self.forecast)),
         ]
+        if self.parity is not None:
+            facts.insert(1, ("original", self.parity.render()))
         facts += [("compiled", line) for line in self._compiled_lines()]
         if self.evaluation is None:
             facts.append(("accuracy", "not measured: --evaluation DATA measures int8 beside float"))

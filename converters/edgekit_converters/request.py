@@ -36,7 +36,8 @@ class Request:
     The words about preprocessing take either one value for all inputs or a mapping by input name.
 
     Attributes:
-        model: Path of the trained model, or a `keras.Model`, a `tf.function` or a concrete function.
+        model: Path of the trained model, or a `keras.Model`, a `tf.function`, a concrete function, a `torch.nn.Module`
+            or a function of JAX; None where `torch` names it.
         target: Name of the device, as `edgekit targets` lists them.
         device_dirs: Folders with device files of the user's own.
         calibration: Where the calibration samples are: ``PATH[#ARRAY[,LABELS]]``, ``file.py:function``, or from Python the
@@ -72,10 +73,14 @@ class Request:
         saved_model_signature: Which one, where a SavedModel has several.
         custom_objects: A Python file or module with the classes and functions that Keras needs.
         trust_model_code: Whether code in the model file may run.
+        torch: ``file.py:factory``, a function that returns a `torch.nn.Module`.
+        weights: A file with that module's state dict.
+        example_inputs: One tensor or array an input, batch 1: what a module or a function of JAX is traced with.
+        params: The first argument of a function of JAX.
         threads: Interpreters side by side; None takes one a core. It changes no result.
     """
 
-    model: object
+    model: object = None
     target: str
     calibration: DataSpec | None
     output: Path | None = None
@@ -110,6 +115,10 @@ class Request:
     saved_model_signature: str | None = None
     custom_objects: str | None = None
     trust_model_code: bool = False
+    torch: str | None = None
+    weights: str | os.PathLike[str] | None = None
+    example_inputs: object = None
+    params: object = None
     threads: int | None = None
 
     def check(self) -> None:
@@ -119,6 +128,7 @@ class Request:
             EdgekitError: A word is out of its range, or words contradict each other; the message names the word.
         """
         self._check_choices()
+        self._check_model()
         self._check_numbers()
         self._check_contract()
         self._check_recipe()
@@ -168,6 +178,22 @@ class Request:
             raise EdgekitError(
                 f"--allow-int16 needs ai-edge-litert {LEAST_LITERT} or later, which {target.title} has no wheel of",
                 hint=remedy,
+            )
+
+    def _check_model(self) -> None:
+        if (self.model is None) == (self.torch is None):
+            raise EdgekitError(
+                "there is no model" if self.torch is None else "a model and --torch are two models",
+                hint="give the path of a model, or --torch file.py:factory",
+            )
+        if self.torch is not None and ":" not in self.torch:
+            raise EdgekitError(
+                f"--torch {self.torch}: which function of it makes the model?",
+                hint=f"say {self.torch}:FUNCTION",
+            )
+        if self.weights is not None and self.torch is None:
+            raise EdgekitError(
+                "--weights belong to a module that --torch makes", hint="add --torch file.py:factory"
             )
 
     def _check_numbers(self) -> None:
@@ -226,7 +252,9 @@ class Request:
         """What the bundle calls the model: its given name, the stem of the output, that of the model, or "model"."""
         if self.name is not None:
             return self.name
-        path = self.output or (Path(self.model) if isinstance(self.model, str | Path) else Path())
+        path = self.output or (
+            Path(self.model) if isinstance(self.model, str | Path) else Path(self.weights or "")
+        )
         return path.stem or "model"
 
     @property
@@ -254,6 +282,10 @@ class Request:
             signature=self.saved_model_signature,
             custom_objects=self.custom_objects,
             trust_model_code=self.trust_model_code,
+            torch=self.torch,
+            weights=self.weights,
+            example_inputs=self.example_inputs,
+            params=self.params,
         )
 
     def said(self, spec: InputSpec) -> SaidPreprocessing:
@@ -273,8 +305,22 @@ class Request:
         )
 
     def layout_of(self, spec: InputSpec) -> str | None:
-        """The layout that is said for one input, else the one that its source or its shape tells."""
-        return _for(self.layout, spec.name) or spec.layout
+        """The layout that is said for one input, else the one that its source or its shape tells.
+
+        Of an input that was turned to NHWC, what is said is the trained model's layout.
+
+        Raises:
+            DataError: That is said to be NHWC, and is not.
+        """
+        said = _for(self.layout, spec.name)
+        if spec.data_layout is None:
+            return said or spec.layout
+        if said not in (None, spec.data_layout):
+            raise DataError(
+                f"--layout {said}: input '{spec.name}' of the trained model is {spec.data_layout}",
+                hint="leave --layout out; photos in folders fit either way",
+            )
+        return spec.layout
 
     def names_inputs(self) -> set[str]:
         """Every input name that the words about preprocessing mention."""

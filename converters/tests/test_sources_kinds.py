@@ -26,6 +26,9 @@ def _zip(*names: str) -> bytes:
         (b"\x1c\0\0\0TFL3rest", Kind.TFLITE),
         (b"\x89HDF\r\n\x1a\nrest", Kind.HDF5),
         (_zip("metadata.json", "config.json", "model.weights.h5"), Kind.KERAS_ARCHIVE),
+        (_zip("net/archive_format", "net/models/model.json", "net/data/weights/w"), Kind.EXPORTED_PROGRAM),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80", Kind.ONNX),
+        (b"\x08\x0a:\x80\x01", Kind.ONNX),
     ],
 )
 def test_the_content_decides_whatever_the_suffix(content: bytes, kind: Kind, tmp_path: Path) -> None:
@@ -43,9 +46,9 @@ def test_a_folder_with_a_saved_model_is_one(tmp_path: Path) -> None:
     ("content", "said", "hint"),
     [
         (b"", "is empty", "interrupted"),
-        (_zip("archive/data.pkl", "archive/version"), "a PyTorch file", "export it"),
-        (pickle.dumps([1, 2]), "a Python pickle", "export it"),
-        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80", "an ONNX model", "export it"),
+        (_zip("archive/data.pkl", "archive/version"), "a PyTorch file of weights", "--torch file.py:factory"),
+        (_zip("net/data.pkl", "net/constants.pkl"), "a TorchScript model", "torch.export.save"),
+        (pickle.dumps([1, 2]), "a Python pickle", "--weights"),
         (b"\x0a\x20\x0a\x01x\x12\x0bPlaceholder", "a frozen TensorFlow graph", "SavedModel"),
         (b"\x08\x01\x12\xff\xff\x01\x0a", "the graph of a SavedModel", "give the folder"),
         (b'{"format": "graph-model", "modelTopology": {}}', "a TensorFlow.js model", "made from"),

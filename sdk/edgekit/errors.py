@@ -7,6 +7,8 @@
     ├── InvalidTargetError           a device file breaks its schema
     ├── MalformedModelError          not a sound .tflite
     ├── MissingExtraError            an optional part of edgekit is not installed
+    ├── MissingEnvironmentError      no environment for models of another framework, or an outdated one
+    ├── EnvironmentCreationError     such an environment cannot be made
     ├── BrokenCommandError           a command that a package offers cannot be imported
     ├── OutputError                  the result cannot be written where asked
     ├── WorkerCrashedError           the child process of a stage died
@@ -39,6 +41,7 @@
     │   ├── UnknownModelError        not a model of a known kind
     │   ├── UntrustedCodeError       the model file carries code
     │   ├── DynamicShapeError        a dimension is open and nothing says its size
+    │   ├── ParityError              the float .tflite answers otherwise than the model it was made from
     │   └── UnsupportedModelError    an op, type or structure that int8 TFLite cannot hold
     ├── DataError                    calibration or evaluation data
     │   ├── NoDataError              there are none
@@ -89,6 +92,7 @@ __all__ = [
     "DynamicShapeError",
     "EdgekitError",
     "EmulatorError",
+    "EnvironmentCreationError",
     "FileMismatchError",
     "ForecastContractError",
     "InputError",
@@ -98,6 +102,7 @@ __all__ = [
     "MalformedBundleError",
     "MalformedModelError",
     "MetricError",
+    "MissingEnvironmentError",
     "MissingExtraError",
     "NewerFormatError",
     "NoDataError",
@@ -105,6 +110,7 @@ __all__ = [
     "NotInt8Error",
     "NotSignedError",
     "OutputError",
+    "ParityError",
     "PreprocessingError",
     "ProfileError",
     "QuantizationError",
@@ -137,6 +143,14 @@ class MissingExtraError(EdgekitError):
             hint=f"pip install 'edgekit[{extra}]'",
         )
         self.extra = extra
+
+
+class MissingEnvironmentError(EdgekitError):
+    """Models of another framework need an environment that is not there, or not of these pins; the hint makes it."""
+
+
+class EnvironmentCreationError(EdgekitError):
+    """An environment for models of another framework cannot be made."""
 
 
 class BrokenCommandError(EdgekitError):
@@ -273,6 +287,10 @@ class UntrustedCodeError(SourceError):
 
 class DynamicShapeError(SourceError):
     """A dimension beside the batch is open, and nothing says its size."""
+
+
+class ParityError(SourceError):
+    """The float .tflite answers otherwise than the model of another framework that it was made from."""
 
 
 class UnsupportedModelError(SourceError):

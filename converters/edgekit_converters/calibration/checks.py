@@ -24,6 +24,8 @@ def model_input(sample: Sample, spec: InputSpec, preprocessing: Preprocessing) -
     raw = sample.inputs[spec.name]
     if preprocessing.dtype == "float32" and raw.dtype.kind in "biu":  # the user said --preprocessed
         raw = raw.astype(np.float32)
+    if spec.data_layout == "NCHW":
+        raw = _channels_last(raw, spec.shape)
     try:
         fitted = fit_image(raw, spec.shape, spec.layout, preprocessing)
         values = to_model_input(fitted, spec.shape, spec.layout, preprocessing)
@@ -32,6 +34,21 @@ def model_input(sample: Sample, spec: InputSpec, preprocessing: Preprocessing) -
     if raw.dtype.kind == "f":
         _require_finite(values, raw, f"{sample.origin}: input '{spec.name}'")
     return values
+
+
+def _channels_last(raw: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A sample in the layout of the trained model as the turned input takes it; photos are channels last already.
+
+    Args:
+        raw: With or without a batch of 1.
+        shape: Of the input, (1, H, W, C).
+    """
+    height, width, channels = shape[1:]
+    if raw.shape in ((channels, height, width), (1, channels, height, width)):
+        return np.moveaxis(raw, -3, -1)
+    if channels == 1 and raw.shape == (1, height, width):
+        return raw.reshape(height, width, 1)
+    return raw
 
 
 class Watch:

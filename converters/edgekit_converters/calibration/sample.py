@@ -18,11 +18,14 @@ class InputSpec:
         name: That dicts of arrays use.
         shape: Static, batch 1 first.
         layout: "NHWC" or "NCHW" for images, None for anything else or where nobody said it.
+        data_layout: "NCHW" where the data are in the layout of the trained model, and this input was turned to
+            NHWC; None where the data have the input's own layout.
     """
 
     name: str
     shape: tuple[int, ...]
     layout: str | None = None
+    data_layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 HELP = """\
 Turn a trained model into a strictly int8 bundle for a device.
 
-MODEL is a .keras or .h5 file, a SavedModel folder or a .tflite. It is calibrated on your data, quantized to int8
-(inputs and outputs too), audited, and measured beside the float original.
+MODEL is a .keras, .h5, .tflite, .pt2 or .onnx file or a SavedModel folder. It is calibrated on your data, quantized
+to int8 (inputs and outputs too), audited, and measured beside the float original.
 
 \b
 For instance:
@@ -35,7 +35,7 @@ For instance:
 
 
 @click.command(cls=SectionedCommand, help=HELP, epilog=DATA_WORDS)
-@click.argument("model", type=click.Path())
+@click.argument("model", type=click.Path(), required=False)
 @section(
     "Device and result",
     {
@@ -85,6 +85,19 @@ For instance:
 @preprocessing_section
 @model_section
 @section(
+    "PyTorch code",
+    {
+        "--torch": {
+            "metavar": "FILE.py:FUNCTION",
+            "help": "In place of MODEL: a function that returns a torch.nn.Module. Give --input-shape too.",
+        },
+        "--weights": {
+            "metavar": "FILE",
+            "help": "The state dict of that module (.pth, .safetensors), loaded without running code.",
+        },
+    },
+)
+@section(
     "What the bundle says of itself",
     {
         "--name": {"help": "The model's name. Default: the output's stem."},
@@ -111,8 +124,10 @@ For instance:
         },
     },
 )
-def convert(model: str, **words: Any) -> None:
+def convert(model: str | None, **words: Any) -> None:
     """Convert as the words say; see HELP."""
+    if model is None and words["torch"] is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
     from edgekit_converters.extras import require_convert
 
     require_convert()
@@ -124,7 +139,7 @@ def convert(model: str, **words: Any) -> None:
     folders = device_folders(words.pop("device_dir"))
     words |= {"target": find_device(words["target"], folders).name, "device_dirs": folders}
     as_json = words.pop("json")
-    words["output"] = output = Path(words["output"] or default_output(model))
+    words["output"] = output = Path(words["output"] or default_output(model or words["weights"] or "model"))
     conversion = run(Request(model=model, **request_words(words)), Progress(console.status, console.progress))
     if as_json:
         console.print_json(_as_json(conversion, output))

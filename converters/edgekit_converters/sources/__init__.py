@@ -4,6 +4,9 @@
 `tflite` read one kind each; all TensorFlow ones meet in a `frozen` graph, which `lite` converts; `finish`
 checks and names the result. TensorFlow is imported in the worker process only, or is there already because
 the model is in memory.
+
+`pytorch`, `onnx` and `jax` let the model export itself, in an `original` process of the Python that has its framework
+(`stages` are the scripts); `imported` brings what comes out to the same form, and `layouts` rids it of TRANSPOSE operators.
 """
 
 from __future__ import annotations

@@ -12,10 +12,9 @@ from edgekit.errors import UnknownModelError
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # HDF5 file format specification, superblock signature
 _ZIP = b"PK\x03\x04"
 _TFLITE = b"TFL3"  # tensorflow/compiler/mlir/lite/schema/schema.fbs, file_identifier, at byte 4
-_KNOWN = (
-    "edgekit reads Keras models (.keras, .h5), SavedModel folders and .tflite files, whatever their suffix"
-)
-_LATER = "export it as a SavedModel or a float .tflite first; this release has no importer for that format"
+_KNOWN = "edgekit reads Keras models (.keras, .h5), SavedModel folders, .tflite, .pt2 and .onnx files, whatever their suffix"
+_FACTORY = "say --torch file.py:factory --weights FILE, where factory() returns the torch.nn.Module"
+_EXPORT = "torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2')"
 
 
 class Kind(enum.Enum):
@@ -25,6 +24,8 @@ class Kind(enum.Enum):
     HDF5 = "HDF5 file"
     SAVED_MODEL = "SavedModel"
     TFLITE = ".tflite"
+    EXPORTED_PROGRAM = "PyTorch exported program"
+    ONNX = "ONNX model"
 
 
 def identify(path: Path) -> Kind:
@@ -78,6 +79,10 @@ def _identify_file(path: Path, head: bytes) -> Kind:
         return Kind.HDF5
     if head.startswith((_ZIP, b"PK\x05\x06")):
         return _identify_zip(path)
+    # protobuf: ModelProto.ir_version (field 1, a small number), then one of its next length-delimited fields. A
+    # SavedModel begins with schema version 1 and a graph in field 2, which an ONNX of IR version 1 does not.
+    if re.match(rb"\x08[\x02-\x20][\x12\x1a\x22\x3a\x42]", head) and path.name != "saved_model.pb":
+        return Kind.ONNX
     raise _name_foreign(path, head)
 
 
@@ -92,8 +97,14 @@ def _identify_zip(path: Path) -> Kind:
         return Kind.KERAS_ARCHIVE
     if {"manifest.json", "model.tflite"} <= set(names):
         raise _unknown(path, "an edgekit bundle, already converted", "run it with: edgekit run")
+    if "archive_format" in bases and any("/models/" in name for name in names):
+        return Kind.EXPORTED_PROGRAM
+    if "constants.pkl" in bases:
+        raise _unknown(path, "a TorchScript model", f"save the module itself, with {_EXPORT}")
     if "data.pkl" in bases or any(name.endswith(".pkl") for name in bases):
-        raise _unknown(path, "a PyTorch file", _LATER)
+        raise _unknown(
+            path, "a PyTorch file of weights or of a pickled module", f"{_FACTORY}; or save it with {_EXPORT}"
+        )
     if "saved_model.pb" in bases:
         raise _unknown(path, "a zipped SavedModel", "unpack it and give the folder")
     if names and all(name.endswith(".npy") for name in names):
@@ -109,14 +120,11 @@ def _name_foreign(path: Path, head: bytes) -> UnknownModelError:
             return _unknown(path, "a TensorFlow.js model", "convert the model that it was made from")
         return _unknown(path, "a JSON text, without weights", "save the whole model with model.save()")
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return _unknown(path, "a Python pickle (a PyTorch or scikit-learn model?)", _LATER)
+        return _unknown(path, "a Python pickle (PyTorch weights?)", f"for PyTorch, {_FACTORY}")
     if head.startswith(b"version https://git-lfs"):
         return _unknown(path, "a Git LFS pointer, not the file itself", "fetch it with: git lfs pull")
     if path.name == "saved_model.pb" or head.startswith(b"\x08\x01\x12"):
         return _unknown(path, "the graph of a SavedModel", f"give the folder that it is in: {path.parent}")
-    # protobuf: ModelProto.ir_version (field 1, a small number), then one of its next length-delimited fields
-    if re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x3a\x42]", head):
-        return _unknown(path, "an ONNX model", _LATER)
     # protobuf: GraphDef.node (field 1) that begins with NodeDef.name (field 1)
     if head[:1] == b"\x0a" and b"\x12" in head[:256] and any(op in head for op in (b"Placeholder", b"Const")):
         return _unknown(

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from edgekit_converters.calibration import InputSpec
+
+if TYPE_CHECKING:
+    import os
+
+    from edgekit_converters.sources.original import Original
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,10 @@ class SourceOptions:
         signature: Which signature of a SavedModel or .tflite, where there are several.
         custom_objects: A Python file or module whose public classes and functions Keras may need.
         trust_model_code: Whether code that is stored in the model file may run.
+        torch: ``file.py:factory``, a function that returns a `torch.nn.Module`; None for any other source.
+        weights: A file with the state dict for that module.
+        example_inputs: Tensors or arrays that a module or function in memory is traced with.
+        params: The first argument of a JAX function in memory.
     """
 
     outputs: tuple[str, ...] = ()
@@ -26,6 +36,10 @@ class SourceOptions:
     signature: str | None = None
     custom_objects: str | None = None
     trust_model_code: bool = False
+    torch: str | None = None
+    weights: str | os.PathLike[str] | None = None
+    example_inputs: object = None
+    params: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,8 @@ class FloatModel:
             names; an already quantized file keeps its own tensor names, and these match by position only.
         quantized: Whether the file was quantized before edgekit saw it.
         notes: What was changed on the way and a person should know, as sentences.
+        original: The model in its own framework, to be compared with; None where TensorFlow itself made this.
+        original_shapes: The shape of every input of the original, by name.
     """
 
     flatbuffer: bytes
@@ -48,6 +64,17 @@ class FloatModel:
     outputs: tuple[str, ...]
     quantized: bool = False
     notes: tuple[str, ...] = ()
+    original: Original | None = None
+    original_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def with_original(self, original: Original, shapes: Mapping[str, tuple[int, ...]]) -> FloatModel:
+        """The same beside the model that it was made from, whose process is open from now on."""
+        return replace(self, original=original, original_shapes=shapes)
+
+    def close_original(self) -> None:
+        """Ends the process of the original, if there is one."""
+        if self.original is not None:
+            self.original.close()
 
 
 def image_layout(shape: tuple[int, ...]) -> str | None:

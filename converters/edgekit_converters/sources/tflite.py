@@ -44,7 +44,7 @@ def load_tflite(data: bytes, options: SourceOptions) -> FloatModel:
     model = unpack(data)
     model.subgraphs = [model.subgraphs[subgraph.index]]
     if options.outputs:
-        chosen = _chosen(subgraph, outputs, options.outputs)
+        chosen = chosen_outputs(subgraph, outputs, options.outputs)
         kept = prune_to_outputs(model, list(chosen.values()))
         notes = [dropped_input(name) for position, name in enumerate(inputs) if position not in kept]
         inputs, outputs = tuple(inputs[position] for position in kept), tuple(chosen)
@@ -141,7 +141,12 @@ def _unchanged(
     )
 
 
-def _chosen(subgraph: Subgraph, outputs: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
+def chosen_outputs(subgraph: Subgraph, outputs: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
+    """The tensors that --outputs names: by name of an output, or of any computed tensor.
+
+    Raises:
+        SourceError: There is none of that name.
+    """
     own = dict(zip(outputs, subgraph.outputs, strict=True))
     tensors = {
         subgraph.tensors[index].name: index for operator in subgraph.operators for index in operator.outputs

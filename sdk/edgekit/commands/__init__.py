@@ -26,6 +26,7 @@ SUMMARIES: Mapping[str, str] = {
     "check": "Tell where each operator of a model would run on a device, why, and what to change.",
     "targets": "List the devices, or show one with its sources and install lines.",
     "inspect": "Show what a .tflite model or a bundle holds, and audit it.",
+    "env": "Make and list environments for models of PyTorch, ONNX and JAX.",
     "export-c": "Write a model as C sources for TensorFlow Lite Micro.",
     "certify": "Run a bundle on the emulated processors of its boards, and put what came out into it.",
     "keygen": "Make a pair of keys to sign bundles with.",
