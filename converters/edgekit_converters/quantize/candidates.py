@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit_converters.quantize.recipe import Recipe
+from edgekit_targets.cost import macs
+from edgekit_targets.ops import view
+from edgekit_targets.tflite import read_graph
 
 HELD_OUT_EVERY = 5
 """At least every fifth sample judges, the others fit."""
@@ -15,8 +18,10 @@ HELD_OUT_EVERY = 5
 LEAST_SAMPLES = 2 * HELD_OUT_EVERY
 """With fewer samples nothing is left to judge on, and what a correction is fitted to is noise."""
 
-MOST_FITTED = 96
-"""Samples that corrections are fitted to: more cost time and move none by much. What is left over judges."""
+LEAST_FITTED, MOST_FITTED = 48, 128
+FITTING_MACS = 2 * 10**10
+"""Samples that corrections are fitted to: as many as run the network with so many multiplications, within those bounds.
+More cost time and move corrections by little. What is left over judges."""
 
 MOST_SAMPLES = 256
 """That fit or judge."""
@@ -43,9 +48,20 @@ class Base:
     int8_model: bytes
 
 
-def split(samples: Sequence[Inputs]) -> tuple[list[Inputs], list[Inputs]]:
-    """Those to fit on, at most MOST_FITTED, and those held out to judge; both evenly spread."""
-    count = min(len(samples) - -(-len(samples) // HELD_OUT_EVERY), MOST_FITTED)
+def most_fitted(float_model: bytes) -> int:
+    """How many samples corrections of that model are fitted to at most."""
+    work = sum(map(macs, view(read_graph(float_model))))
+    return min(max(FITTING_MACS // max(work, 1), LEAST_FITTED), MOST_FITTED)
+
+
+def split(samples: Sequence[Inputs], most: int) -> tuple[list[Inputs], list[Inputs]]:
+    """Those to fit on, and those held out to judge; both evenly spread.
+
+    Args:
+        samples: All of them.
+        most: That fit, from `most_fitted`.
+    """
+    count = min(len(samples) - -(-len(samples) // HELD_OUT_EVERY), most)
     fitted = {index * len(samples) // count for index in range(count)} if count else set()
     fitting = [sample for index, sample in enumerate(samples) if index in fitted]
     return fitting, [sample for index, sample in enumerate(samples) if index not in fitted]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from edgekit_converters.quantize.candidates import (
     HELD_OUT_EVERY,
-    MOST_FITTED,
     Choice,
     Inputs,
     Trial,
+    most_fitted,
     split,
 )
 from edgekit_converters.quantize.int16 import widen
@@ -109,8 +109,11 @@ def with_int16(choice: Choice, samples: Sequence[Inputs], *, asked: bool, thread
     Returns:
         The choice, changed or not.
     """
-    fitting, judging = split(samples)
-    if choice.base is None or len(judging) < LEAST_JUDGES:
+    if choice.base is None:
+        return replace(choice, proposal=TOO_FEW) if asked else choice
+    most = most_fitted(choice.base.float_model)
+    fitting, judging = split(samples, most)
+    if len(judging) < LEAST_JUDGES:
         return replace(choice, proposal=TOO_FEW) if asked else choice
     base, plain = choice.base, choice.base.int8_model
 
@@ -130,7 +133,7 @@ def with_int16(choice: Choice, samples: Sequence[Inputs], *, asked: bool, thread
     widened = found.mixed.widened
     made = Made(widened.model, base.float_model)
     if found.corrected:
-        made = correct(widened.model, samples if len(fitting) < MOST_FITTED else fitting)
+        made = correct(widened.model, samples if len(fitting) < most else fitting)
     recipe = replace(
         choice.recipe,
         corrections=choice.recipe.corrections if found.corrected else base.recipe.corrections,

@@ -16,11 +16,11 @@ import numpy as np
 
 from edgekit_converters.quantize.candidates import (
     LEAST_SAMPLES,
-    MOST_FITTED,
     Base,
     Choice,
     Inputs,
     Trial,
+    most_fitted,
     split,
 )
 from edgekit_converters.quantize.equalize import equalize_activations
@@ -157,7 +157,7 @@ def search(
     kept = race.run(kept, [(base, base.recipe.corrected(*each)) for each in others for base in starts])
     made = kept.made
     # With so many samples to fit on, the model that was judged is kept; with fewer, all are needed, those that judged too.
-    if len(race.fitting) < MOST_FITTED:
+    if len(race.fitting) < race.most:
         made = make(kept.base, kept.recipe, samples, threads=threads)
     return Choice(
         made.int8_model,
@@ -181,7 +181,8 @@ class _Race:
         tell: Callable[[str], None],
         threads: int,
     ) -> None:
-        self.fitting, judging = split(samples)
+        self.most = most_fitted(plain.float_model)
+        self.fitting, judging = split(samples, self.most)
         self.judge = Judge(plain.float_model, plain.int8_model, judging, threads)
         self.trials: list[Trial] = []
         self.stopped = False
@@ -214,11 +215,12 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
         samples: The same that a search would take.
         threads: Of the interpreters.
     """
-    fitting, _ = split(samples)
+    most = most_fitted(base.float_model)
+    fitting, _ = split(samples, most)
     widened = widen(base.int8_model, recipe.int16_operators) if recipe.int16_operators else None
     if widened is not None:
         base = replace(base, int8_model=widened.model)
-    made = make(base, recipe, samples if len(fitting) < MOST_FITTED else fitting, threads=threads)
+    made = make(base, recipe, samples if len(fitting) < most else fitting, threads=threads)
     done = replace(
         recipe, legalized=base.recipe.legalized, int16=tuple(sorted(widened.tensors)) if widened else ()
     )
