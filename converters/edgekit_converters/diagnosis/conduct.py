@@ -65,6 +65,7 @@ def run(request: Request, progress: Progress = SILENT) -> Diagnosis:
     settled = settle(request)
     with Worker(log=progress.status) as worker:
         source = load_float(request.model, request.source_options(), worker)
+        source.close_original()  # the framework that a model came from has nothing more to say
         if source.quantized:
             raise UnsupportedModelError(
                 "this model came quantized, and a diagnosis compares int8 with the float original: there is none",
