@@ -135,12 +135,12 @@ def quantize_model(
     left_out: tuple[LeftOut, ...] = ()
     if not settings.keep_outliers:
         observation, samples, left_out = leave_out(float_model, observation, samples)
+    bases = list(_bases(float_model, observation, samples, settings, worker, progress))
+    worker.close()  # nothing after this needs TensorFlow, and the passes below need the memory
+    bases = [replace(base, recipe=replace(base.recipe, legalized=rewritten)) for base in bases]
     # A recipe with corrections needs samples whatever effort it names.
     plain = settings.start.effort == "fast" and not settings.start.corrections
     fitting = [] if plain else fitting_samples(float_model, samples)
-    bases = list(_bases(float_model, observation, samples, fitting, settings, worker, progress))
-    worker.close()  # nothing after this needs TensorFlow, and the passes below need the memory
-    bases = [replace(base, recipe=replace(base.recipe, legalized=rewritten)) for base in bases]
     if settings.recipe is not None:
         choice = repeat(bases[-1], settings.recipe, fitting, threads=settings.threads)
     else:
@@ -172,7 +172,6 @@ def _bases(
     float_model: bytes,
     observation: Observation,
     samples: Samples,
-    fitting: list[Inputs],
     settings: Settings,
     worker: Worker,
     progress: Progress,
@@ -183,9 +182,11 @@ def _bases(
     if not equalized:
         for method in settings.methods:
             yield _base(float_model, observation, replace(start, ranges=method), worker)
-    if equalized or (settings.recipe is None and not start.per_channel and fitting):
+    if equalized or (settings.recipe is None and not start.per_channel and start.effort != "fast"):
         # Channels of unlike weights matter where they share one scale; ranges are then those of the rescaled model.
-        twin = equalize_weights(float_model, channel_spans(float_model, fitting))
+        twin = equalize_weights(
+            float_model, channel_spans(float_model, fitting_samples(float_model, samples))
+        )
         observed = _observe(twin, samples, settings, progress)
         yield _base(twin, observed, start.corrected(EQUALIZE_WEIGHTS), worker)
 
