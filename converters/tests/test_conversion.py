@@ -37,6 +37,7 @@ from edgekit_converters.calibration.observe import observe
 from edgekit_converters.conversion import Conversion, run
 from edgekit_converters.quantize.engine import Quantizer, quantize, write_ranges
 from edgekit_converters.quantize.legalize import legalize
+from edgekit_converters.quantize.pipeline import RANGES
 from edgekit_converters.quantize.search import BALANCED
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.request import Request
@@ -280,7 +281,7 @@ def test_float_tflite_and_labelled_accuracy(folder: Path, tmp_path: Path) -> Non
     assert report.manifest.targets == ("raspberry-pi-4",)
     assert report.manifest.labels == ("horizontal", "vertical", "blob")
     assert report.choice is not None
-    assert len(report.choice.trials) == 1 + len(BALANCED)
+    assert len(report.choice.trials) == 1 + len(RANGES["balanced"]) + len(BALANCED[1:])
     assert not report.choice.stopped
 
 

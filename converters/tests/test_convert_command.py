@@ -58,6 +58,7 @@ def test_help_shows_examples_first_and_options_under_headings() -> None:
     headings = re.findall(r"^(\S.*):$", page, re.MULTILINE)
     assert headings == [
         "Device and result", "Calibration", "Accuracy", "Preprocessing, which the device will repeat", "Model",
+        "PyTorch code",
         "What the bundle says of itself", "Others",
     ]  # fmt: skip
     assert example < page.index("Device and result:")

@@ -133,7 +133,7 @@ def test_under_constant_swapping_a_load_gives_the_honest_model_or_an_error(
     honest = signed.read_bytes()
     answers, refusals = [], []
     with swapping(signed, [evil, honest], swap):
-        for _ in range(5000):
+        for _ in range(20_000):
             if len(answers) >= 15 and len(refusals) >= 15:
                 break
             try:
