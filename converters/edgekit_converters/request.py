@@ -163,20 +163,23 @@ class Request:
         """Refuses what the device cannot do.
 
         Raises:
-            EdgekitError: --allow-int16 for a device whose kernels or runtime have no 16-bit activations.
+            EdgekitError: --allow-int16, or a recipe with 16-bit operators, for a device whose kernels or runtime have no
+                16-bit activations.
         """
-        if not self.allow_int16:
+        widened = self.recipe is not None and read_recipe(self.recipe).int16_operators
+        if not self.allow_int16 and not widened:
             return
-        remedy = "leave --allow-int16 out: every layer is int8 then"
+        word = "--allow-int16" if self.allow_int16 else "a --recipe with int16_operators"
+        remedy = f"leave {word.removeprefix('a ')} out: every layer is int8 then"
         if target.kind is not Kind.CPU:
             raise EdgekitError(
-                f"--allow-int16 is for models that run on a processor under Linux: 16-bit activations are not for "
+                f"{word} is for models that run on a processor under Linux: 16-bit activations are not for "
                 f"accelerators and microcontrollers, as with {target.title}",
                 hint=remedy,
             )
         if all(runtime.package != "ai-edge-litert" for runtime in target.runtimes):
             raise EdgekitError(
-                f"--allow-int16 needs ai-edge-litert {LEAST_LITERT} or later, which {target.title} has no wheel of",
+                f"{word} needs ai-edge-litert {LEAST_LITERT} or later, which {target.title} has no wheel of",
                 hint=remedy,
             )
 

@@ -28,7 +28,7 @@ from edgekit_converters.quantize.int16_choice import with_int16
 from edgekit_converters.quantize.int16_search import MOST_MACS_SHARE, MOST_OPERATORS, units
 from edgekit_converters.quantize.recipe import Recipe
 from edgekit_converters.quantize.reconstruct import Method, reconstruct
-from edgekit_converters.quantize.search import Budget, search
+from edgekit_converters.quantize.search import Budget, repeat, search
 from edgekit_converters.quantize.ties import tie_ranges
 from edgekit_converters.request import Request
 from edgekit_converters.runner import Runner
@@ -324,3 +324,27 @@ def test_names_tell_the_8_bit_tensor(wide: tuple[bytes, frozenset[str]]) -> None
     beside = {name for name in names if name.endswith(SUFFIX)}
     assert beside
     assert {name.removesuffix(SUFFIX) for name in beside} <= names
+
+
+def test_a_recipe_repeats_a_mixed_model(loud: Case, mixed: Choice) -> None:
+    assert loud.choice.base is not None
+    again = repeat(loud.choice.base, mixed.recipe, loud.fitting, threads=1)
+    assert again.model == mixed.model
+    assert again.recipe.int16 == mixed.recipe.int16
+
+
+def test_a_recipe_that_widens_what_cannot_be_is_refused(loud: Case) -> None:
+    assert loud.choice.base is not None
+    with pytest.raises(EdgekitError, match="operator 9999 of this model") as caught:
+        repeat(loud.choice.base, Recipe(int16_operators=(9999,)), loud.fitting, threads=1)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["coral-usb-accelerator", "cortex-m7", "linux-armhf"])
+def test_a_recipe_is_no_way_around_the_device(target: str, tmp_path: Path) -> None:
+    (tmp_path / "energy.tflite").write_bytes(energy().build())
+    recipe = {"int16_operators": [1, 2]}
+    request = Request(model=tmp_path / "energy.tflite", target=target, calibration="none.npy", recipe=recipe)
+    with pytest.raises(EdgekitError, match="--recipe with int16_operators") as caught:
+        run(request)
+    assert caught.value.hint

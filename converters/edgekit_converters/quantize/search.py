@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekit.errors import EdgekitError
 from edgekit_converters.quantize.candidates import (
     LEAST_SAMPLES,
     Base,
@@ -24,7 +25,7 @@ from edgekit_converters.quantize.candidates import (
     split,
 )
 from edgekit_converters.quantize.equalize import equalize_activations
-from edgekit_converters.quantize.int16 import widen
+from edgekit_converters.quantize.int16 import convertible, widen
 from edgekit_converters.quantize.judge import Judge
 from edgekit_converters.quantize.recipe import BIAS, DEAD_CHANNELS, EQUALIZE, REFIT, ROUND, Recipe
 from edgekit_converters.quantize.reconstruct import Method, reconstruct
@@ -32,6 +33,7 @@ from edgekit_converters.quantize.rounding import DAMPING
 from edgekit_converters.quantize.spans import channel_spans, int8_ranges
 from edgekit_converters.quantize.spare import use_dead_channels
 from edgekit_converters.runner import Runner
+from edgekit_targets.tflite import read_graph
 
 MARGIN_DB = 0.1
 STANDARD_ERRORS = 1.0
@@ -217,6 +219,12 @@ def repeat(base: Base, recipe: Recipe, samples: Sequence[Inputs], *, threads: in
     """
     most = most_fitted(base.float_model)
     fitting, _ = split(samples, most)
+    unfit = sorted(set(recipe.int16_operators) - convertible(read_graph(base.int8_model)))
+    if unfit:
+        raise EdgekitError(
+            f"the recipe gives operator {unfit[0]} of this model 16-bit activations, and it cannot have them",
+            hint="operators are numbered anew in every model: convert with --allow-int16 in the recipe's place",
+        )
     widened = widen(base.int8_model, recipe.int16_operators) if recipe.int16_operators else None
     if widened is not None:
         base = replace(base, int8_model=widened.model)
