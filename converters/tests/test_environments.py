@@ -90,6 +90,15 @@ def test_what_pip_refuses_is_said_and_nothing_is_left(
     assert read_environment("onnx") is None
 
 
+@pytest.mark.parametrize("folder", ["file", "file/below/it"])
+def test_a_folder_that_cannot_be_made_is_refused(folder: str, tiny: EnvironmentSpec, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(EnvironmentCreationError) as caught:
+        create("onnx", folder=tmp_path / folder)
+    assert caught.value.hint
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
 def test_a_folder_with_something_else_in_it_is_left_alone(tiny: EnvironmentSpec, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

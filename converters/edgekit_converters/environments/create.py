@@ -20,6 +20,7 @@ from edgekit_converters.environments.locate import (
 )
 from edgekit_converters.environments.pins import SPECS, EnvironmentSpec, Version
 
+_ROOM = "name a folder that can be written, with room on its disk: --folder FOLDER"
 _TAIL_LINES = 3
 
 
@@ -49,20 +50,25 @@ def create(
     found = read_environment(kind, place)
     if found is not None and found.current and not renew:
         return found
+    if place.exists() and not place.is_dir():
+        raise EnvironmentCreationError(f"{place} could not be made: there is a file of that name", hint=_ROOM)
     if found is None and place.exists() and any(place.iterdir()) and not (place / "pyvenv.cfg").exists():
         raise EnvironmentCreationError(
             f"{place} is not empty and no environment of edgekit", hint="name a new folder with --folder"
         )
     base = _base_python(spec, python)
-    if place.exists():
-        shutil.rmtree(place)
     try:
+        if place.exists():
+            shutil.rmtree(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         status(f"making {place} from {base}")
         _run([str(base), "-m", "venv", str(place)], place)
         _install(spec, place, status)
         record = {"kind": kind, "pins": pins_of(spec)}
         (place / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise EnvironmentCreationError(f"{place} could not be made: {error.strerror}", hint=_ROOM) from error
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -96,7 +102,9 @@ def _run(command: Sequence[str], place: Path) -> None:
         wrong = [line for line in lines if line.upper().startswith("ERROR")] or lines
         raise EnvironmentCreationError(
             f"{place} could not be made: {' | '.join(wrong[-_TAIL_LINES:])}",
-            hint="is the package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS) are followed",
+            hint="is the package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS) are followed"
+            if "pip" in command
+            else _ROOM,
         )
 
 
